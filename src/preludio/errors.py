@@ -1,0 +1,36 @@
+"""The exceptions that a user can cause. Each text says what is wrong, where, and what to do about it.
+
+Everything here is the user's fault or the world's (a missing file, a full disk). Our own faults are plain `AssertionError`s.
+"""
+
+
+class PreludioError(Exception):
+    """Base of all errors that the command line prints as one line, exiting with code 2."""
+
+
+class MidiError(PreludioError):
+    """Bytes that are not a Standard MIDI File, or one that goes beyond a stated limit."""
+
+
+class PerformanceError(PreludioError):
+    """Notes or pedals that no piano could play: negative times, a pitch over 127, velocity 0."""
+
+
+class TokenError(PreludioError):
+    """A token sequence that the grammar refuses (only under `strict=True`) or that is beyond repair."""
+
+
+class CheckpointError(PreludioError):
+    """A model that is missing, damaged, or made for another vocabulary."""
+
+
+class RequestError(PreludioError):
+    """A musical request that cannot be met: zero seconds, a temperature below 0, an empty prompt."""
+
+
+class OutputError(PreludioError):
+    """A file that cannot be written."""
+
+
+class PreludioWarning(UserWarning):
+    """Something in the input was repaired or left out; the text says what."""

@@ -1,0 +1,298 @@
+"""A piano performance: which key, when, how hard, how long, and the sustain pedal. Integer milliseconds, frozen.
+
+Pure functions from `Performance` to `Performance` follow the type. The rules of pedal and grid that tokens rely on live here:
+`decode(encode(p)) == quantise(sustain(p))`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from preludio.errors import PerformanceError
+
+NOTE = np.dtype([("onset_ms", "<i4"), ("offset_ms", "<i4"), ("pitch", "u1"), ("velocity", "u1")])
+"""One note. `onset_ms <= offset_ms`; pitch 0-127 (60 is middle C); velocity 1-127."""
+
+STEP_MS = 10  # the time grid of the vocabulary
+N_VELOCITY_BINS = 32
+VELOCITY_BIN_WIDTH = 128 // N_VELOCITY_BINS
+MAX_MS = 2**31 - 1 - 1000  # times are int32; the margin lets rounding and minimum lengths stay inside
+
+Notes = npt.NDArray[np.void]
+Pedals = npt.NDArray[np.int32]
+
+
+class Performance:
+    """Notes and sustain pedal of one piece, immutable and comparable.
+
+    Attributes:
+        notes: structured array of dtype `NOTE`, sorted by onset, then pitch (then offset, velocity).
+        pedals: int32 array of shape (n, 2): `[down_ms, up_ms)`, sorted, not overlapping.
+    """
+
+    __slots__ = ("notes", "pedals")
+    notes: Notes
+    pedals: Pedals
+
+    def __init__(self, notes: Any = (), pedals: Any = ()) -> None:
+        """Takes notes in any order as (onset_ms, offset_ms, pitch, velocity) rows or a `NOTE` array; pedals may overlap.
+
+        Raises:
+            PerformanceError: a time is negative, ends before it begins, or lies beyond 24 days; a pitch or velocity is out of range.
+        """
+        note_array = _note_array(notes)
+        _check_notes(note_array)
+        pedal_array = _pedal_array(pedals)
+        object.__setattr__(self, "notes", _frozen(note_array[_note_order(note_array)]))
+        object.__setattr__(self, "pedals", _frozen(_merged(pedal_array)))
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Performance is frozen: make a new one instead of setting {name!r}")
+
+    __delattr__ = __setattr__  # type: ignore[assignment]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Performance, (self.notes, self.pedals)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Performance):
+            return NotImplemented
+        return np.array_equal(self.notes, other.notes) and np.array_equal(self.pedals, other.pedals)
+
+    def __hash__(self) -> int:
+        return hash((self.notes.tobytes(), self.pedals.tobytes()))
+
+    def __len__(self) -> int:
+        """The number of notes."""
+        return len(self.notes)
+
+    def __repr__(self) -> str:
+        return f"Performance({len(self.notes)} notes, {len(self.pedals)} pedals, {self.duration_ms / 1000:.1f} s)"
+
+    @property
+    def duration_ms(self) -> int:
+        """Where the last sound ends: the latest offset or pedal-up, 0 if there is neither."""
+        ends = [int(column.max()) for column in (self.notes["offset_ms"], self.pedals[:, 1]) if len(column)]
+        return max(ends, default=0)
+
+
+def _note_array(notes: Any) -> Notes:
+    if isinstance(notes, np.ndarray) and notes.dtype == NOTE:
+        return notes
+    rows = np.asarray(notes if isinstance(notes, np.ndarray) else list(notes), dtype=np.int64).reshape(-1, 4)
+    if rows.size and (rows.min() < 0 or rows[:, :2].max() > MAX_MS or rows[:, 2:].max() > 127):
+        raise PerformanceError("notes must have times from 0 to 24 days, pitches 0-127 and velocities 1-127")
+    return pack_notes(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3])
+
+
+def pack_notes(onset_ms: Any, offset_ms: Any, pitch: Any, velocity: Any) -> Notes:
+    """Columns of equal length -> one `NOTE` array (unchecked, in the order given)."""
+    notes = np.empty(len(onset_ms), dtype=NOTE)
+    notes["onset_ms"], notes["offset_ms"], notes["pitch"], notes["velocity"] = onset_ms, offset_ms, pitch, velocity
+    return notes
+
+
+def _check_notes(notes: Notes) -> None:
+    if not len(notes):
+        return
+    if notes["onset_ms"].min() < 0 or notes["offset_ms"].max() > MAX_MS:
+        raise PerformanceError("note times must lie between 0 and 24 days")
+    if (notes["offset_ms"] < notes["onset_ms"]).any():
+        raise PerformanceError("a note ends before it begins")
+    if notes["pitch"].max() > 127:
+        raise PerformanceError(f"pitch {notes['pitch'].max()} is not a MIDI pitch (0-127)")
+    if notes["velocity"].min() < 1 or notes["velocity"].max() > 127:
+        raise PerformanceError("a velocity is outside 1-127")
+
+
+def _note_order(notes: Notes) -> npt.NDArray[np.intp]:
+    """Sorted by onset, pitch, offset, velocity: equal sets of notes give equal arrays."""
+    key = notes["onset_ms"].astype(np.int64) << 7 | notes["pitch"]
+    order = np.argsort(key, kind="stable")
+    if len(key) > 1 and (np.diff(key[order]) == 0).any():  # two strikes of one key at once: rare, so the slow sort only then
+        order = np.lexsort((notes["velocity"], notes["offset_ms"], key))
+    return order
+
+
+def _pedal_array(pedals: Any) -> Pedals:
+    rows = np.asarray(pedals if isinstance(pedals, np.ndarray) else list(pedals), dtype=np.int64).reshape(-1, 2)
+    if rows.size and (rows.min() < 0 or rows.max() > MAX_MS):
+        raise PerformanceError("pedal times must lie between 0 and 24 days")
+    if (rows[:, 1] < rows[:, 0]).any():
+        raise PerformanceError("a pedal goes up before it goes down")
+    return rows.astype(np.int32)
+
+
+def _merged(pedals: Pedals) -> Pedals:
+    """Sorted, empty intervals dropped, overlapping and touching ones joined."""
+    pedals = pedals[pedals[:, 1] > pedals[:, 0]]
+    pedals = pedals[np.argsort(pedals[:, 0], kind="stable")]
+    if len(pedals) < 2:
+        return pedals
+    ups = np.maximum.accumulate(pedals[:, 1])
+    starts = np.concatenate([[True], pedals[1:, 0] > ups[:-1]])
+    ends = np.concatenate([starts[1:], [True]])
+    return np.stack([pedals[starts, 0], ups[ends]], axis=1)
+
+
+def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    array.flags.writeable = False
+    return array
+
+
+def sustain(performance: Performance) -> Performance:
+    """The pedal resolved into longer notes; the result has no pedals.
+
+    A note whose key goes up while the pedal is down sounds until the pedal goes up or the same pitch is struck again, whichever is
+    first. Of events at one instant, key-up comes before the pedal and the pedal before key-down: a key released at the very instant of
+    pedal-down is not caught.
+    """
+    notes, pedals = performance.notes, performance.pedals
+    if not len(pedals) or not len(notes):
+        return Performance(notes)
+    offset_ms = notes["offset_ms"]
+    # The last pedal that was down strictly before the key went up, if it is still down.
+    pedal = np.searchsorted(pedals[:, 0], offset_ms, side="left") - 1
+    pedal_up_ms = np.where(pedal >= 0, pedals[pedal, 1], 0)
+    sounding_until = np.minimum(pedal_up_ms, next_strike_ms(notes))
+    return Performance(pack_notes(notes["onset_ms"], np.maximum(offset_ms, sounding_until), notes["pitch"], notes["velocity"]))
+
+
+def next_strike_ms(notes: Notes) -> npt.NDArray[np.int32]:
+    """For each note of a sorted array, when its key is struck next; `MAX_MS` for the last strike of a key."""
+    by_pitch = np.argsort(notes["pitch"], kind="stable")
+    onset_ms, pitch = notes["onset_ms"][by_pitch], notes["pitch"][by_pitch]
+    following = np.full(len(notes), MAX_MS, dtype=np.int32)
+    same_key = pitch[1:] == pitch[:-1]
+    following[:-1][same_key] = onset_ms[1:][same_key]
+    result = np.empty_like(following)
+    result[by_pitch] = following
+    return result
+
+
+def quantise(performance: Performance) -> Performance:
+    """On the grid of the vocabulary: 10 ms steps, 32 velocities, one note per key at a time. Idempotent.
+
+    Absolute times are rounded (half up), so an onset moves by at most 5 ms however long the piece. Two strikes of one key on one
+    step become one note, with the later end and the greater velocity. A strike ends the note that still sounds on its key. Each note
+    lasts at least one step. A velocity becomes the middle of its bin (at most 2 away). Pedals are rounded too.
+    """
+    pedals = to_steps(performance.pedals) * STEP_MS
+    notes = performance.notes
+    if not len(notes):
+        return Performance((), pedals)
+    onset_ms = to_steps(notes["onset_ms"]) * STEP_MS
+    offset_ms = np.maximum(to_steps(notes["offset_ms"]) * STEP_MS, onset_ms + STEP_MS)
+    strikes = _merge_strikes(pack_notes(onset_ms, offset_ms, notes["pitch"], _middle_of_bin(notes["velocity"])))
+    strikes["offset_ms"] = np.minimum(strikes["offset_ms"], next_strike_ms(strikes))
+    return Performance(strikes, pedals)
+
+
+def to_steps(ms: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Milliseconds -> the nearest step, half up."""
+    return (ms + STEP_MS // 2) // STEP_MS
+
+
+def velocity_bin(velocity: Any) -> Any:
+    """Velocity 1-127 -> bin 0-31."""
+    return velocity // VELOCITY_BIN_WIDTH
+
+
+def bin_velocity(velocity_bin: Any) -> Any:
+    """Bin 0-31 -> the velocity in its middle, 2-126."""
+    return velocity_bin * VELOCITY_BIN_WIDTH + VELOCITY_BIN_WIDTH // 2
+
+
+def _middle_of_bin(velocity: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    middle: npt.NDArray[np.uint8] = bin_velocity(velocity_bin(velocity))
+    return middle
+
+
+def _merge_strikes(notes: Notes) -> Notes:
+    """Notes of one key with one onset -> one note, in sorted order."""
+    notes = notes[_note_order(notes)]
+    key = notes["onset_ms"].astype(np.int64) << 7 | notes["pitch"]
+    first = np.concatenate([[True], key[1:] != key[:-1]])
+    if first.all():
+        return notes
+    starts = np.flatnonzero(first)
+    merged = notes[starts]
+    merged["offset_ms"] = np.maximum.reduceat(notes["offset_ms"], starts)
+    merged["velocity"] = np.maximum.reduceat(notes["velocity"], starts)
+    return merged
+
+
+def transpose(performance: Performance, semitones: int) -> Performance:
+    """All pitches moved by `semitones`.
+
+    Raises:
+        PerformanceError: a pitch would leave 0-127.
+    """
+    pitch = performance.notes["pitch"].astype(np.int64) + semitones
+    if len(pitch) and (pitch.min() < 0 or pitch.max() > 127):
+        raise PerformanceError(f"transposing by {semitones} semitones takes a pitch outside 0-127; choose a smaller interval")
+    notes = performance.notes
+    return Performance(pack_notes(notes["onset_ms"], notes["offset_ms"], pitch, notes["velocity"]), performance.pedals)
+
+
+def stretch(performance: Performance, factor: float) -> Performance:
+    """All times multiplied by `factor` (over 1 is slower), rounded to the millisecond.
+
+    Raises:
+        PerformanceError: the factor is not a positive number, or the piece would exceed 24 days.
+    """
+    if not 0 < factor < float("inf"):
+        raise PerformanceError(f"a stretch factor must be a positive number, not {factor}")
+    if performance.duration_ms * factor > MAX_MS:
+        raise PerformanceError(f"stretched by {factor} the piece would last over 24 days")
+    notes = performance.notes
+
+    def scaled(ms: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
+        return np.floor(ms * float(factor) + 0.5).astype(np.int64)
+
+    stretched = pack_notes(scaled(notes["onset_ms"]), scaled(notes["offset_ms"]), notes["pitch"], notes["velocity"])
+    return Performance(stretched, scaled(performance.pedals))
+
+
+def shift(performance: Performance, by_ms: int) -> Performance:
+    """All times moved by `by_ms`.
+
+    Raises:
+        PerformanceError: a time would become negative or exceed 24 days.
+    """
+    notes = performance.notes
+    onset_ms, offset_ms = notes["onset_ms"].astype(np.int64) + by_ms, notes["offset_ms"].astype(np.int64) + by_ms
+    if len(notes) and (onset_ms.min() < 0 or offset_ms.max() > MAX_MS):
+        raise PerformanceError(f"shifting by {by_ms} ms takes a note out of the piece")
+    return Performance(pack_notes(onset_ms, offset_ms, notes["pitch"], notes["velocity"]), performance.pedals.astype(np.int64) + by_ms)
+
+
+def crop(performance: Performance, start_ms: int, end_ms: int | None = None) -> Performance:
+    """The part `[start_ms, end_ms)` with `start_ms` moved to 0.
+
+    What is held at a border is closed there and re-opened: a note that began earlier and still sounds at `start_ms` is struck anew
+    at 0 with its velocity; a note that sounds on past `end_ms` ends there. So a crop has no orphan offs and no hanging notes.
+
+    Raises:
+        PerformanceError: `start_ms` is negative or after `end_ms`.
+    """
+    stop_ms = MAX_MS if end_ms is None else min(end_ms, MAX_MS)
+    if not 0 <= start_ms <= stop_ms:
+        raise PerformanceError(f"cannot crop from {start_ms} ms to {stop_ms} ms: choose 0 <= start <= end")
+    notes = performance.notes
+    notes = notes[(notes["onset_ms"] < stop_ms) & ((notes["offset_ms"] > start_ms) | (notes["onset_ms"] >= start_ms))]
+    onset_ms, offset_ms = (np.clip(notes[name], start_ms, stop_ms) - start_ms for name in ("onset_ms", "offset_ms"))
+    pedals = np.clip(performance.pedals, start_ms, stop_ms) - start_ms
+    return Performance(pack_notes(onset_ms, offset_ms, notes["pitch"], notes["velocity"]), pedals)
+
+
+def join(performances: Iterable[Performance]) -> Performance:
+    """Performances on one timeline laid over each other (no time is moved; use `shift` to put one after another)."""
+    parts = list(performances)
+    if not parts:
+        return Performance()
+    return Performance(np.concatenate([part.notes for part in parts]), np.concatenate([part.pedals for part in parts]))

@@ -1,0 +1,256 @@
+"""Performances as token ids: the 388-event vocabulary, the codec, and the grammar.
+
+The vocabulary is the one of Oore et al. 2018 ("This Time with Feeling", section 3), in the order of the files that the
+`midi-neural-processor` writes, so that files of earlier systems can be read:
+
+    0-127    NOTE_ON pitch          256-355  TIME_SHIFT 10 ms ... 1 s        388  PAD
+    128-255  NOTE_OFF pitch         356-387  VELOCITY bin 0 ... 31           389  START    390  END
+
+The canonical form of a piece (what `encode` writes, and all that the grammar accepts):
+
+    piece   = { step | shift }                  it ends with the last sounding note's end
+    shift   = { 1 s } [ the rest ]              the largest shifts first, always as few as possible
+    step    = { NOTE_OFF } { [VELOCITY] NOTE_ON }     both by rising pitch; VELOCITY only where it changes, and before the first note
+
+Every note lasts at least one step, and every note that begins ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from preludio.errors import TokenError
+from preludio.performance import (
+    MAX_MS,
+    N_VELOCITY_BINS,
+    STEP_MS,
+    Performance,
+    bin_velocity,
+    pack_notes,
+    quantise,
+    sustain,
+    to_steps,
+    velocity_bin,
+)
+
+Ids = npt.NDArray[np.uint16]
+
+NOTE_ON = 0
+NOTE_OFF = 128
+TIME_SHIFT = 256
+VELOCITY = 356
+PAD, START, END = 388, 389, 390
+VOCAB_SIZE = 391
+N_SHIFTS = VELOCITY - TIME_SHIFT  # the longest shift, in steps
+DEFAULT_VELOCITY_BIN = 16  # for files that strike a note before naming a velocity
+
+VOCABULARY: tuple[str, ...] = (
+    *(f"NOTE_ON {pitch}" for pitch in range(128)),
+    *(f"NOTE_OFF {pitch}" for pitch in range(128)),
+    *(f"TIME_SHIFT {STEP_MS * steps} ms" for steps in range(1, N_SHIFTS + 1)),
+    *(f"VELOCITY {bin_velocity(number)}" for number in range(N_VELOCITY_BINS)),
+    "PAD",
+    "START",
+    "END",
+)
+"""What each id means; a readable dump is `[VOCABULARY[i] for i in ids]`."""
+
+VOCABULARY_HASH = hashlib.sha256("\n".join(VOCABULARY).encode()).hexdigest()
+"""Carried by every checkpoint and shard: ids of another vocabulary are refused."""
+
+
+def shift_steps(token: int) -> int:
+    """How many 10 ms steps a TIME_SHIFT id lasts; 0 for any other id."""
+    return token - TIME_SHIFT + 1 if TIME_SHIFT <= token < VELOCITY else 0
+
+
+def encode(performance: Performance) -> Ids:
+    """The canonical ids of `quantise(sustain(performance))`, without START and END.
+
+    Returns:
+        uint16 array of shape (n_tokens,), empty for a piece without notes.
+    """
+    notes = quantise(sustain(performance)).notes
+    if not len(notes):
+        return np.empty(0, dtype=np.uint16)
+    step, token, bins = _events(notes)
+    shifts = np.diff(step, prepend=0)
+    n_long, rest = np.divmod(shifts, N_SHIFTS)
+    louder_or_softer = bins >= 0
+    end = np.cumsum(n_long + (rest > 0) + louder_or_softer + 1)  # one past each event's last token
+    ids = np.full(end[-1], TIME_SHIFT + N_SHIFTS - 1, dtype=np.uint16)  # every place not filled below is a shift of 1 s
+    ids[end - 1] = token
+    ids[end[louder_or_softer] - 2] = VELOCITY + bins[louder_or_softer]
+    has_rest = rest > 0
+    ids[(end - 2 - louder_or_softer)[has_rest]] = TIME_SHIFT - 1 + rest[has_rest]
+    return ids
+
+
+def _events(notes: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Quantised notes -> (step, token, new velocity bin or -1) of each on and off, in canonical order."""
+    n = len(notes)
+    pitch = notes["pitch"].astype(np.int32)
+    bins = velocity_bin(notes["velocity"]).astype(np.int32)
+    changed = np.concatenate([[True], bins[1:] != bins[:-1]])  # notes are in the order of their ons
+    step = to_steps(np.concatenate([notes["onset_ms"], notes["offset_ms"]]))
+    token = np.concatenate([NOTE_ON + pitch, NOTE_OFF + pitch])
+    new_bin = np.concatenate([np.where(changed, bins, -1), np.full(n, -1, dtype=np.int32)])
+    order = np.argsort(step.astype(np.int64) << 8 | (token ^ NOTE_OFF))  # xor: offs before ons, each by pitch; no ties
+    return step[order], token[order], new_bin[order]
+
+
+def decode(ids: Iterable[int] | npt.NDArray[np.integer], *, strict: bool = False) -> Performance:
+    """Ids -> a quantised performance, for any ids whatever: `decode(encode(p)) == quantise(sustain(p))`.
+
+    What is not canonical is repaired:
+        - PAD, START and ids outside the vocabulary are skipped; END ends the piece;
+        - a NOTE_ON of a sounding key ends the note that sounds and strikes it anew;
+        - a NOTE_OFF of a silent key is dropped;
+        - a note that is never ended sounds until the piece's last event or shift;
+        - a note without length lasts one step;
+        - notes before the first VELOCITY have bin 16;
+        - time stops at 24 days: what comes later is dropped.
+
+    With `strict=True` a leading START and a closing END are allowed, and everything else must be canonical.
+
+    Raises:
+        TokenError: `strict`, and the grammar refuses an id; the text says which and where.
+    """
+    array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids))
+    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
+        raise TokenError(f"token ids must be one row of integers, not {array.dtype} of shape {array.shape}")
+    tokens: list[int] = array.tolist()
+    if strict:
+        _require_canonical(tokens)
+    return _decode(tokens)
+
+
+def _decode(tokens: list[int]) -> Performance:
+    sounding: dict[int, tuple[int, int]] = {}  # pitch -> (onset step, velocity bin)
+    rows: list[tuple[int, int, int, int]] = []  # (onset step, offset step, pitch, velocity bin)
+    step, velocity = 0, DEFAULT_VELOCITY_BIN
+    for token in tokens:
+        if 0 <= token < NOTE_OFF:
+            if token in sounding:
+                onset, loudness = sounding[token]
+                rows.append((onset, step, token, loudness))
+            sounding[token] = step, velocity
+        elif NOTE_OFF <= token < TIME_SHIFT:
+            if token - NOTE_OFF in sounding:
+                onset, loudness = sounding.pop(token - NOTE_OFF)
+                rows.append((onset, step, token - NOTE_OFF, loudness))
+        elif TIME_SHIFT <= token < VELOCITY:
+            step += token - TIME_SHIFT + 1
+            if step > MAX_MS // STEP_MS - 1:
+                step -= token - TIME_SHIFT + 1
+                break
+        elif VELOCITY <= token < PAD:
+            velocity = token - VELOCITY
+        elif token == END:
+            break
+    rows += [(onset, step, pitch, loudness) for pitch, (onset, loudness) in sounding.items()]
+    onset_step, offset_step, pitch, bins = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+    return quantise(Performance(pack_notes(onset_step * STEP_MS, offset_step * STEP_MS, pitch, bin_velocity(bins))))
+
+
+def _require_canonical(tokens: list[int]) -> None:
+    grammar = Grammar()
+    for place, token in enumerate(tokens):
+        if token == START and place == 0:
+            continue
+        if not 0 <= token < VOCAB_SIZE or not grammar.allowed()[token]:
+            name = VOCABULARY[token] if 0 <= token < VOCAB_SIZE else "outside the vocabulary"
+            raise TokenError(f"token {place} ({token}, {name}) breaks the grammar; decode without strict=True repairs it")
+        grammar.push(token)
+    if not (grammar.ended or grammar.may_end):
+        raise TokenError("the tokens stop while notes sound or time passes; decode without strict=True repairs it")
+
+
+class Grammar:
+    """Which ids may come next: the state machine behind "anything it writes is valid".
+
+    `allowed()` after pushing any prefix of a canonical piece holds exactly the ids that some canonical piece goes on with; END
+    where the piece may end. PAD and START are never allowed. `push` takes only what is allowed.
+    """
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.sounding: dict[int, int] = {}  # pitch -> the step of its onset
+        self.velocity: int | None = None  # the bin in force
+        self.ended = False
+        self._mask = np.zeros(VOCAB_SIZE, dtype=np.bool_)
+        self._key_up = np.ones(128, dtype=np.bool_)
+        self._key_down_before = np.zeros(128, dtype=np.bool_)  # sounding since an earlier step
+        self._off_floor = 0  # the lowest pitch that a NOTE_OFF of this step may have; 128 once a note has begun
+        self._on_floor = 0  # likewise for NOTE_ON
+        self._shift_limit = N_SHIFTS  # how long the next shift may be: any, then any after a full second, else none
+        self._velocity_just_set = False
+        self._last_was_shift = False
+        self._refresh()
+
+    @property
+    def may_end(self) -> bool:
+        """Nothing sounds, no time or velocity hangs in the air."""
+        return not (self.sounding or self._last_was_shift or self._velocity_just_set or self.ended)
+
+    def allowed(self) -> npt.NDArray[np.bool_]:
+        """Mask of shape (391,). A view that the next `push` changes: copy it to keep it."""
+        return self._mask
+
+    def push(self, token: int) -> None:
+        """Goes on by one id, which must be allowed."""
+        assert self._mask[token], f"{VOCABULARY[token]} is not allowed here"
+        if token < NOTE_OFF:
+            self._push_on(token)
+        elif token < TIME_SHIFT:
+            self._push_off(token - NOTE_OFF)
+        elif token < VELOCITY:
+            self._push_shift(token - TIME_SHIFT + 1)
+        elif token < PAD:
+            self.velocity = token - VELOCITY
+            self._velocity_just_set = True
+        else:
+            self.ended = True
+        self._last_was_shift = TIME_SHIFT <= token < VELOCITY
+        self._refresh()
+
+    def _push_on(self, pitch: int) -> None:
+        self.sounding[pitch] = self.step
+        self._key_up[pitch] = False
+        self._on_floor, self._off_floor = pitch + 1, 128
+        self._velocity_just_set = False
+        self._shift_limit = N_SHIFTS
+
+    def _push_off(self, pitch: int) -> None:
+        del self.sounding[pitch]
+        self._key_up[pitch] = True
+        self._key_down_before[pitch] = False
+        self._off_floor = pitch + 1
+        self._shift_limit = N_SHIFTS
+
+    def _push_shift(self, steps: int) -> None:
+        self.step += steps
+        self._on_floor = self._off_floor = 0
+        np.logical_not(self._key_up, out=self._key_down_before)
+        self._shift_limit = N_SHIFTS if steps == N_SHIFTS else 0
+
+    def _refresh(self) -> None:
+        mask = self._mask
+        mask[:] = False
+        if self.ended:
+            return
+        if self.velocity is not None:
+            mask[NOTE_ON + self._on_floor : NOTE_OFF] = self._key_up[self._on_floor :]
+        if self._velocity_just_set:
+            return
+        mask[NOTE_OFF + self._off_floor : TIME_SHIFT] = self._key_down_before[self._off_floor :]
+        mask[TIME_SHIFT : TIME_SHIFT + self._shift_limit] = True
+        if self._key_up[self._on_floor :].any():
+            mask[VELOCITY:PAD] = True
+            if self.velocity is not None:
+                mask[VELOCITY + self.velocity] = False
+        mask[END] = self.may_end
