@@ -7,6 +7,7 @@ Pure functions from `Performance` to `Performance` follow the type. The rules of
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ NOTE = np.dtype([("onset_ms", "<i4"), ("offset_ms", "<i4"), ("pitch", "u1"), ("v
 STEP_MS = 10  # the time grid of the vocabulary
 N_VELOCITY_BINS = 32
 VELOCITY_BIN_WIDTH = 128 // N_VELOCITY_BINS
-MAX_MS = 2**31 - 1 - 1000  # times are int32; the margin lets rounding and minimum lengths stay inside
+MAX_MS = 2**31 // 1000 * 1000  # times are int32. A whole step, so rounding stays inside; 24 days
 
 Notes = npt.NDArray[np.void]
 Pedals = npt.NDArray[np.int32]
@@ -42,7 +43,8 @@ class Performance:
         """Takes notes in any order as (onset_ms, offset_ms, pitch, velocity) rows or a `NOTE` array; pedals may overlap.
 
         Raises:
-            PerformanceError: a time is negative, ends before it begins, or lies beyond 24 days; a pitch or velocity is out of range.
+            PerformanceError: a number is not whole; a time is negative, ends before it begins, or lies beyond 24 days (a note needs
+                a step of room before that); a pitch or velocity is out of range.
         """
         note_array = _note_array(notes)
         _check_notes(note_array)
@@ -81,12 +83,31 @@ class Performance:
 
 
 def _note_array(notes: Any) -> Notes:
-    if isinstance(notes, np.ndarray) and notes.dtype == NOTE:
-        return notes
-    rows = np.asarray(notes if isinstance(notes, np.ndarray) else list(notes), dtype=np.int64).reshape(-1, 4)
+    array = _array(notes, "notes")
+    if array.dtype == NOTE and array.ndim == 1:
+        return array
+    rows = _integer_rows(array, "notes", ("onset_ms", "offset_ms", "pitch", "velocity"))
     if rows.size and (rows.min() < 0 or rows[:, :2].max() > MAX_MS or rows[:, 2:].max() > 127):
         raise PerformanceError("notes must have times from 0 to 24 days, pitches 0-127 and velocities 1-127")
     return pack_notes(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3])
+
+
+def _array(rows: Any, what: str) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(rows if isinstance(rows, np.ndarray) else list(rows))
+    except (TypeError, ValueError):  # nothing to iterate over, or ragged
+        raise PerformanceError(f"{what} must be rows of equal length") from None
+
+
+def _integer_rows(array: npt.NDArray[Any], what: str, columns: tuple[str, ...]) -> npt.NDArray[Any]:
+    """One integer column for each name. Floats are refused, not rounded: 0.5 may be meant as seconds."""
+    if not array.size:
+        return np.empty((0, len(columns)), dtype=np.int64)
+    if array.dtype.kind not in "iu" or array.shape[1:] != (len(columns),):
+        raise PerformanceError(
+            f"{what} must be rows of {len(columns)} whole numbers ({', '.join(columns)}), not {array.dtype} of shape {array.shape}"
+        )
+    return array
 
 
 def pack_notes(onset_ms: Any, offset_ms: Any, pitch: Any, velocity: Any) -> Notes:
@@ -99,7 +120,7 @@ def pack_notes(onset_ms: Any, offset_ms: Any, pitch: Any, velocity: Any) -> Note
 def _check_notes(notes: Notes) -> None:
     if not len(notes):
         return
-    if notes["onset_ms"].min() < 0 or notes["offset_ms"].max() > MAX_MS:
+    if notes["onset_ms"].min() < 0 or notes["onset_ms"].max() > MAX_MS - STEP_MS or notes["offset_ms"].max() > MAX_MS:
         raise PerformanceError("note times must lie between 0 and 24 days")
     if (notes["offset_ms"] < notes["onset_ms"]).any():
         raise PerformanceError("a note ends before it begins")
@@ -119,7 +140,7 @@ def _note_order(notes: Notes) -> npt.NDArray[np.intp]:
 
 
 def _pedal_array(pedals: Any) -> Pedals:
-    rows = np.asarray(pedals if isinstance(pedals, np.ndarray) else list(pedals), dtype=np.int64).reshape(-1, 2)
+    rows = _integer_rows(_array(pedals, "pedals"), "pedals", ("down_ms", "up_ms"))
     if rows.size and (rows.min() < 0 or rows.max() > MAX_MS):
         raise PerformanceError("pedal times must lie between 0 and 24 days")
     if (rows[:, 1] < rows[:, 0]).any():
@@ -226,16 +247,26 @@ def _merge_strikes(notes: Notes) -> Notes:
     return merged
 
 
+def _whole(name: str, number: Any) -> int:
+    try:
+        return index(number)
+    except TypeError:
+        raise PerformanceError(f"{name} must be a whole number, not {number!r}") from None
+
+
 def transpose(performance: Performance, semitones: int) -> Performance:
     """All pitches moved by `semitones`.
 
     Raises:
         PerformanceError: a pitch would leave 0-127.
     """
-    pitch = performance.notes["pitch"].astype(np.int64) + semitones
-    if len(pitch) and (pitch.min() < 0 or pitch.max() > 127):
-        raise PerformanceError(f"transposing by {semitones} semitones takes a pitch outside 0-127; choose a smaller interval")
+    semitones = _whole("semitones", semitones)
     notes = performance.notes
+    if not len(notes):
+        return performance
+    if not 0 <= int(notes["pitch"].min()) + semitones <= int(notes["pitch"].max()) + semitones <= 127:
+        raise PerformanceError(f"transposing by {semitones} semitones takes a pitch outside 0-127; choose a smaller interval")
+    pitch = notes["pitch"].astype(np.int64) + semitones
     return Performance(pack_notes(notes["onset_ms"], notes["offset_ms"], pitch, notes["velocity"]), performance.pedals)
 
 
@@ -252,7 +283,8 @@ def stretch(performance: Performance, factor: float) -> Performance:
     notes = performance.notes
 
     def scaled(ms: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
-        return np.floor(ms * float(factor) + 0.5).astype(np.int64)
+        rounded: npt.NDArray[np.int64] = np.floor(ms * float(factor) + 0.5).astype(np.int64)
+        return rounded
 
     stretched = pack_notes(scaled(notes["onset_ms"]), scaled(notes["offset_ms"]), notes["pitch"], notes["velocity"])
     return Performance(stretched, scaled(performance.pedals))
@@ -264,23 +296,28 @@ def shift(performance: Performance, by_ms: int) -> Performance:
     Raises:
         PerformanceError: a time would become negative or exceed 24 days.
     """
-    notes = performance.notes
-    onset_ms, offset_ms = notes["onset_ms"].astype(np.int64) + by_ms, notes["offset_ms"].astype(np.int64) + by_ms
-    if len(notes) and (onset_ms.min() < 0 or offset_ms.max() > MAX_MS):
-        raise PerformanceError(f"shifting by {by_ms} ms takes a note out of the piece")
-    return Performance(pack_notes(onset_ms, offset_ms, notes["pitch"], notes["velocity"]), performance.pedals.astype(np.int64) + by_ms)
+    by_ms = _whole("by_ms", by_ms)
+    notes, pedals = performance.notes, performance.pedals
+    if not len(notes) and not len(pedals):
+        return performance
+    begin_ms = min(int(column.min()) for column in (notes["onset_ms"], pedals[:, 0]) if len(column))
+    if not -begin_ms <= by_ms <= MAX_MS - performance.duration_ms:
+        raise PerformanceError(f"shifting by {by_ms} ms takes a note or a pedal out of the piece, or beyond 24 days")
+    return Performance(pack_notes(notes["onset_ms"] + by_ms, notes["offset_ms"] + by_ms, notes["pitch"], notes["velocity"]), pedals + by_ms)
 
 
 def crop(performance: Performance, start_ms: int, end_ms: int | None = None) -> Performance:
     """The part `[start_ms, end_ms)` with `start_ms` moved to 0.
 
     What is held at a border is closed there and re-opened: a note that began earlier and still sounds at `start_ms` is struck anew
-    at 0 with its velocity; a note that sounds on past `end_ms` ends there. So a crop has no orphan offs and no hanging notes.
+    at 0 with its velocity; a note that sounds on past `end_ms` ends there. So a crop has no orphan offs and no hanging notes. Only the
+    key counts, not the pedal: crop `sustain(performance)` to keep what rings on at `start_ms` though its key is up.
 
     Raises:
         PerformanceError: `start_ms` is negative or after `end_ms`.
     """
-    stop_ms = MAX_MS if end_ms is None else min(end_ms, MAX_MS)
+    start_ms = _whole("start_ms", start_ms)
+    stop_ms = MAX_MS if end_ms is None else min(_whole("end_ms", end_ms), MAX_MS)
     if not 0 <= start_ms <= stop_ms:
         raise PerformanceError(f"cannot crop from {start_ms} ms to {stop_ms} ms: choose 0 <= start <= end")
     notes = performance.notes

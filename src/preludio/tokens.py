@@ -19,6 +19,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from operator import index
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +48,7 @@ VELOCITY = 356
 PAD, START, END = 388, 389, 390
 VOCAB_SIZE = 391
 N_SHIFTS = VELOCITY - TIME_SHIFT  # the longest shift, in steps
+LAST_STEP = MAX_MS // STEP_MS  # where time ends: notes may end here, not begin
 DEFAULT_VELOCITY_BIN = 16  # for files that strike a note before naming a velocity
 
 VOCABULARY: tuple[str, ...] = (
@@ -113,20 +116,26 @@ def decode(ids: Iterable[int] | npt.NDArray[np.integer], *, strict: bool = False
         - a note that is never ended sounds until the piece's last event or shift;
         - a note without length lasts one step;
         - notes before the first VELOCITY have bin 16;
-        - time stops at 24 days: what comes later is dropped.
+        - time stands still at 24 days: notes that would begin there are dropped.
 
     With `strict=True` a leading START and a closing END are allowed, and everything else must be canonical.
 
     Raises:
-        TokenError: `strict`, and the grammar refuses an id; the text says which and where.
+        TokenError: something is not an integer, or, with `strict`, the grammar refuses an id; the text says which and where.
     """
-    array = np.asarray(ids if isinstance(ids, np.ndarray) else list(ids))
-    if array.ndim != 1 or (array.size and not np.issubdtype(array.dtype, np.integer)):
-        raise TokenError(f"token ids must be one row of integers, not {array.dtype} of shape {array.shape}")
-    tokens: list[int] = array.tolist()
+    tokens = _integers(ids)
     if strict:
         _require_canonical(tokens)
     return _decode(tokens)
+
+
+def _integers(ids: Any) -> list[int]:
+    if isinstance(ids, np.ndarray) and ids.size and (ids.ndim != 1 or ids.dtype.kind not in "iuO"):
+        raise TokenError(f"token ids must be one row of integers, not {ids.dtype} of shape {ids.shape}")
+    try:
+        return [index(token) for token in (ids.tolist() if isinstance(ids, np.ndarray) else ids)]
+    except TypeError:
+        raise TokenError("token ids must be one row of integers") from None
 
 
 def _decode(tokens: list[int]) -> Performance:
@@ -144,16 +153,14 @@ def _decode(tokens: list[int]) -> Performance:
                 onset, loudness = sounding.pop(token - NOTE_OFF)
                 rows.append((onset, step, token - NOTE_OFF, loudness))
         elif TIME_SHIFT <= token < VELOCITY:
-            step += token - TIME_SHIFT + 1
-            if step > MAX_MS // STEP_MS - 1:
-                step -= token - TIME_SHIFT + 1
-                break
+            step = min(step + token - TIME_SHIFT + 1, LAST_STEP)
         elif VELOCITY <= token < PAD:
             velocity = token - VELOCITY
         elif token == END:
             break
     rows += [(onset, step, pitch, loudness) for pitch, (onset, loudness) in sounding.items()]
-    onset_step, offset_step, pitch, bins = np.array(rows, dtype=np.int64).reshape(-1, 4).T
+    notes = np.array(rows, dtype=np.int64).reshape(-1, 4)
+    onset_step, offset_step, pitch, bins = notes[notes[:, 0] < LAST_STEP].T
     return quantise(Performance(pack_notes(onset_step * STEP_MS, offset_step * STEP_MS, pitch, bin_velocity(bins))))
 
 
@@ -166,6 +173,8 @@ def _require_canonical(tokens: list[int]) -> None:
             name = VOCABULARY[token] if 0 <= token < VOCAB_SIZE else "outside the vocabulary"
             raise TokenError(f"token {place} ({token}, {name}) breaks the grammar; decode without strict=True repairs it")
         grammar.push(token)
+    if grammar.step > LAST_STEP:
+        raise TokenError("the tokens last over 24 days; decode without strict=True cuts them there")
     if not (grammar.ended or grammar.may_end):
         raise TokenError("the tokens stop while notes sound or time passes; decode without strict=True repairs it")
 
