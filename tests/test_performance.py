@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_pedals_are_sorted_and_joined_where_they_overlap_or_touch(pedals: list[l
     down = {ms for begin, end in pedals for ms in range(begin, end)}
     assert {ms for begin, end in merged for ms in range(begin, end)} == down
     assert all(begin < end for begin, end in merged)
-    assert all(earlier[1] < later[0] for earlier, later in zip(merged, merged[1:], strict=False))
+    assert all(earlier[1] < later[0] for earlier, later in pairwise(merged))
 
 
 def test_pedals_overlap_touch_nest_and_vanish() -> None:
@@ -186,47 +187,57 @@ def test_bad_pedals_are_refused_in_one_line(pedals: Any) -> None:
 # --- the pedal --------------------------------------------------------------------------------------------------------------------
 
 
-def piano(performance: Performance) -> Performance:
-    """A piano, event by event: at one instant keys go up, then the pedal moves, then keys go down.
+class Piano:
+    """Moves its dampers event by event. A key answers for its latest strike: an overlapped earlier one's release moves no damper."""
 
-    A key answers for its latest strike: the release of an overlapped earlier one moves no damper.
-    """
-    notes = rows(performance)
-    ends = [offset_ms for _, offset_ms, _, _ in notes]
-    down, up = ({pedal[side] for pedal in pedal_rows_of(performance)} for side in (0, 1))
-    pedal = False
-    held: dict[int, int] = {}  # pitch -> the note that its finger holds
-    caught: dict[int, int] = {}  # pitch -> the note that only the pedal holds
-    for now in sorted({ms for note in notes for ms in note[:2]} | down | up):
-        pedal_was_down = pedal
+    def __init__(self) -> None:
+        self.pedal = False
+        self.held: dict[int, int] = {}  # pitch -> the note that its finger holds
+        self.caught: dict[int, int] = {}  # pitch -> the note that only the pedal holds
+        self.damped_ms: dict[int, int] = {}  # note -> when the pedal or the next strike ended it
+
+    def key_up(self, pitch: int, note: int, *, catches: bool) -> None:
+        if self.held.get(pitch) == note:
+            del self.held[pitch]
+            if catches:
+                self.caught[pitch] = note
+
+    def pedal_up(self, now_ms: int) -> None:
+        self.pedal = False
+        self.damped_ms |= dict.fromkeys(self.caught.values(), now_ms)
+        self.caught.clear()
+
+    def key_down(self, pitch: int, note: int, now_ms: int) -> None:
+        if pitch in self.caught:
+            self.damped_ms[self.caught.pop(pitch)] = now_ms
+        self.held[pitch] = note
+
+
+def played_on_a_piano(performance: Performance) -> Performance:
+    """At one instant keys go up, then the pedal moves, then keys go down."""
+    notes, pedals, piano = rows(performance), pedal_rows_of(performance), Piano()
+    for now_ms in sorted({ms for note in notes for ms in note[:2]} | {ms for pedal in pedals for ms in pedal}):
+        pedal_was_down = piano.pedal
         for number, (onset_ms, offset_ms, pitch, _) in enumerate(notes):
-            if onset_ms < offset_ms == now and held.get(pitch) == number:
-                del held[pitch]
-                if pedal:
-                    caught[pitch] = number
-        if now in up:
-            pedal = False
-            for number in caught.values():
-                ends[number] = now
-            caught.clear()
-        pedal = pedal or now in down
+            if onset_ms < offset_ms == now_ms:
+                piano.key_up(pitch, number, catches=piano.pedal)
+        if any(now_ms == up_ms for _, up_ms in pedals):
+            piano.pedal_up(now_ms)
+        if any(now_ms == down_ms for down_ms, _ in pedals):
+            piano.pedal = True
         for number, (onset_ms, offset_ms, pitch, _) in enumerate(notes):
-            if onset_ms == now:
-                if pitch in caught:
-                    ends[caught.pop(pitch)] = now
-                held[pitch] = number
-                if offset_ms == now:  # no length: caught by a pedal that is down all through this instant
-                    del held[pitch]
-                    if pedal_was_down and pedal:
-                        caught[pitch] = number
-    assert not caught, "each pedal of a Performance goes up"
-    return Performance([(note[0], end, *note[2:]) for note, end in zip(notes, ends, strict=True)])
+            if onset_ms == now_ms:
+                piano.key_down(pitch, number, now_ms)
+                if offset_ms == now_ms:  # no length: caught by a pedal that is down all through this instant
+                    piano.key_up(pitch, number, catches=pedal_was_down and piano.pedal)
+    assert not piano.caught, "each pedal of a Performance goes up"
+    return Performance([(note[0], piano.damped_ms.get(number, note[1]), *note[2:]) for number, note in enumerate(notes)])
 
 
 @law
 @given(performances(max_notes=15, max_pedals=8))
 def test_sustain_equals_the_piano_event_by_event(performance: Performance) -> None:
-    assert sustain(performance) == piano(performance)
+    assert sustain(performance) == played_on_a_piano(performance)
 
 
 @law
@@ -347,13 +358,12 @@ def test_stretch_multiplies_times_and_keeps_everything_else(performance: Perform
     assert sorted(pitch for _, _, pitch, _ in rows(slower)) == sorted(pitch for _, _, pitch, _ in rows(performance))
     assert sorted(slower.notes["onset_ms"]) == sorted(int(onset * factor + 0.5) for onset in performance.notes["onset_ms"])
     assert sorted(slower.notes["offset_ms"]) == sorted(int(offset * factor + 0.5) for offset in performance.notes["offset_ms"])
-    assert abs(slower.duration_ms - performance.duration_ms * factor) <= 0.5 or not len(slower.pedals)  # a vanished pedal may have been last
     assert stretch(performance, 1) == performance
 
 
 @law
-@given(performances(), st.integers(0, 5), st.integers(1, 5))
-def test_stretching_by_a_whole_number_commutes_with_the_pedal(performance: Performance, _: int, factor: int) -> None:
+@given(performances(), st.integers(1, 5))
+def test_stretching_by_a_whole_number_commutes_with_the_pedal(performance: Performance, factor: int) -> None:
     assert sustain(stretch(performance, factor)) == stretch(sustain(performance), factor)
 
 
@@ -414,7 +424,8 @@ def test_two_crops_join_to_the_piece_cut_once(performance: Performance, at_ms: i
     whole = join([crop(performance, 0, at_ms), shift(crop(performance, at_ms), at_ms)])
     cut = []
     for onset, offset, pitch, velocity in rows(performance):
-        cut += [(onset, at_ms, pitch, velocity), (at_ms, offset, pitch, velocity)] if onset < at_ms < offset else [(onset, offset, pitch, velocity)]
+        ends = [at_ms, offset] if onset < at_ms < offset else [offset]
+        cut += [(begin, end, pitch, velocity) for begin, end in pairwise([onset, *ends])]
     assert whole == Performance(cut)
 
 
@@ -460,5 +471,5 @@ def test_bad_requests_are_refused_in_one_line(request_: Callable[[Performance], 
 
 def test_the_empty_piece_goes_through_everything() -> None:
     empty = Performance()
-    for result in (sustain(empty), quantise(empty), transpose(empty, 99), stretch(empty, 3), shift(empty, -5), crop(empty, 7), join([empty])):
-        assert result == empty
+    assert sustain(empty) == quantise(empty) == transpose(empty, 99) == stretch(empty, 3) == empty
+    assert shift(empty, -5) == crop(empty, 7) == join([empty]) == empty

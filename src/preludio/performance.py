@@ -55,7 +55,8 @@ class Performance:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"a Performance is frozen: make a new one instead of setting {name!r}")
 
-    __delattr__ = __setattr__  # type: ignore[assignment]
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Performance is frozen: {name!r} cannot be deleted")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Performance, (self.notes, self.pedals)
