@@ -1,0 +1,78 @@
+"""Ids in, logits out: the cached Transformer. Knows nothing of music.
+
+An engine holds a model's weights; a session is one batch of sequences being written by it:
+
+    engine = open_engine(checkpoint.load("small"))
+    session = engine.session()
+    logits = session.feed(prompt)        # (1, n) ids in one pass -> (1, 391), what follows the last one
+    logits = session.step(ids)           # (1,) -> (1, 391)
+    three = session.fork([0, 0, 0])      # three continuations of one prompt
+    three.rewind(10)                     # the last 10 ids never were
+
+Every engine gives the logits of the plain forward pass with a banded causal mask (`preludio.model`), for any mixture of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from preludio.checkpoint import Checkpoint, ModelConfig
+from preludio.engine.numpy_engine import NumpyEngine
+from preludio.errors import RequestError
+
+Logits = npt.NDArray[np.float32]
+IdBatch = npt.NDArray[np.integer[Any]]
+
+
+class Session(Protocol):
+    """A batch of equally long sequences and their cache."""
+
+    @property
+    def position(self) -> int:
+        """How many ids each sequence has."""
+
+    @property
+    def rewindable(self) -> int:
+        """How many of the last ids `rewind` can take back; at least `REWIND` of those fed."""
+
+    def feed(self, ids: IdBatch) -> Logits:
+        """ids (batch, n), n >= 1 -> logits (batch, 391) of what follows the last."""
+
+    def feed_all(self, ids: IdBatch) -> Logits:
+        """ids (batch, n), n >= 1 -> logits (batch, n, 391) of what follows each."""
+
+    def step(self, ids: IdBatch) -> Logits:
+        """ids (batch,) -> logits (batch, 391)."""
+
+    def fork(self, rows: Sequence[int]) -> Session:
+        """A new session whose sequence i is this one's sequence rows[i]: to multiply, to drop, to reorder."""
+
+    def rewind(self, n: int) -> None:
+        """Takes back the last n ids of each sequence; n <= rewindable."""
+
+
+class Engine(Protocol):
+    """A model's weights, ready to be played."""
+
+    config: ModelConfig
+
+    def session(self, batch: int = 1) -> Session:
+        """Starts `batch` empty sequences."""
+
+
+ENGINES = {"numpy": NumpyEngine}
+
+
+def open_engine(checkpoint: Checkpoint, name: str = "numpy") -> Engine:
+    """The engine of that name with the checkpoint's weights.
+
+    Raises:
+        RequestError: there is no engine of that name.
+    """
+    if name not in ENGINES:
+        raise RequestError(f"no engine {name!r}: choose one of {', '.join(ENGINES)}")
+    return ENGINES[name](checkpoint)
