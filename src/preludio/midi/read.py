@@ -1,0 +1,205 @@
+"""Tracks -> notes and pedal in milliseconds."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from preludio.errors import MidiError, PreludioWarning
+from preludio.midi.chunks import MAX_BYTES, MidiFile, parse
+from preludio.midi.events import CONTROL, NOTE_ON, Bytes, Ticks, Track
+from preludio.performance import MAX_MS, Performance, join, pack_notes, shift
+
+DRUMS = 9  # channel 10 counted from 1: General MIDI's percussion
+PEDAL_DOWN = 64  # CC64: 0-63 is up, 64-127 is down (MIDI 1.0, "Controller Numbers")
+DEFAULT_TEMPO = 500_000  # microseconds per quarter note before the first tempo event (SMF, "Set Tempo")
+
+_EXPORT = "export it again as a Standard MIDI File"
+
+
+class _Notes(NamedTuple):
+    """Notes of one track in ticks; columns of equal length."""
+
+    onset: Ticks
+    offset: Ticks
+    pitch: Bytes
+    velocity: Bytes
+
+
+def read_midi(source: bytes | bytearray | memoryview | str | os.PathLike[str]) -> Performance:
+    """The piano performance in a Standard MIDI File: its bytes, or a path to it. RIFF-MIDI and SMPTE division are read too.
+
+    All channels but 10 (drums) are one piano. Each note ends at the next unused note-off of its key in its track and channel: the
+    earliest strike of a key ends first, so overlapping equal pitches and notes without length stay as they are. The sustain pedal
+    (CC64, 64 and over is down) acts on the whole piano: it is down while any channel holds it down, and one still down at the end goes
+    up with the last event. Other controllers and programs are left out. Times are exact integers from absolute ticks and every tempo
+    event of the file, rounded half up to milliseconds once. The patterns of format 2, each with its own tempos, follow one another, the
+    next beginning at the end-of-track of the last. A file without notes gives an empty performance.
+
+    Warns:
+        PreludioWarning: something was repaired or left out, one line for the file: channel 10; notes that never end (closed at the end of
+            their track); tracks that are cut off or damaged (what came before is kept); wrong lengths and counts; data bytes over 127
+            (taken as 127).
+
+    Raises:
+        MidiError: the file cannot be read, is no MIDI file, or goes beyond a limit: `MAX_BYTES`, `MAX_CHUNKS`, `MAX_EVENTS`,
+            `MAX_ODD_EVENTS`, 24 days; or its tempo or division is 0.
+    """
+    name = os.fspath(source) if isinstance(source, str | os.PathLike) else "MIDI data"
+    try:
+        file = parse(_bytes_of(Path(source)) if isinstance(source, str | os.PathLike) else bytes(source))
+        performance = _patterns(file) if file.format == 2 else _simultaneous(file.tracks, file)
+    except MidiError as error:
+        raise MidiError(f"{name}: {error}") from None
+    if file.repairs:
+        warnings.warn(f"{name}: {'; '.join(_shortened(file.repairs))}", PreludioWarning, stacklevel=2)
+    return performance
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise MidiError("a folder; choose a .mid file in it")
+        if path.exists() and not path.is_file():  # reading a pipe would wait for its writer, for ever if there is none
+            raise MidiError("not a file; choose a .mid file")
+        with path.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise MidiError("no such file; check the path") from None
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
+        raise MidiError(f"cannot be read ({getattr(error, 'strerror', None) or error}); check the path and its permissions") from None
+
+
+def _shortened(repairs: Sequence[str], most: int = 5) -> list[str]:
+    return [*repairs[:most], *([f"and {len(repairs) - most} more"] if len(repairs) > most else [])]
+
+
+def _patterns(file: MidiFile) -> Performance:
+    """The patterns of format 2 one after another: each start is rounded by itself, from the exact sum of the lengths before."""
+    parts, start_ms = [], 0
+    for track in file.tracks:
+        part = _simultaneous([track], file)
+        if start_ms + part.duration_ms > MAX_MS:
+            raise MidiError(f"it lasts over 24 days; {_EXPORT}")
+        parts.append(shift(part, start_ms))
+        start_ms += int(_milliseconds(np.array([track.end_tick]), track.tempos, file)[0])
+    return join(parts)
+
+
+def _simultaneous(tracks: Sequence[Track], file: MidiFile) -> Performance:
+    """What tracks play that begin together; tempos count for all of them, whatever track they are in."""
+    clipped = sum(track.clipped for track in tracks)
+    if clipped:
+        file.repairs.append(f"{_count(clipped, 'data byte')} over 127 taken as 127")
+    piano = _without_drums(tracks, file)
+    paired = [_paired(tick, message, track.end_tick) for track, (tick, message) in zip(tracks, piano, strict=True)]
+    n_unclosed = sum(unclosed for _, unclosed in paired)
+    if n_unclosed:
+        file.repairs.append(f"{_count(n_unclosed, 'note')} without an end, closed at the end of the track")
+    onset, offset, pitch, velocity = (np.concatenate(column) for column in zip(*(notes for notes, _ in paired), strict=True))
+    tick, message = (np.concatenate(column) for column in zip(*piano, strict=True))
+    pedal = _pedal(tick, message, max(int(tick.max(initial=0)), int(offset.max(initial=0))))
+    ms = _milliseconds(np.concatenate([onset, offset, pedal.ravel()]), [tempo for track in tracks for tempo in track.tempos], file)
+    onset_ms, offset_ms, pedal_ms = np.split(ms, [len(onset), 2 * len(onset)])
+    return Performance(pack_notes(onset_ms, offset_ms, pitch, velocity), pedal_ms.reshape(-1, 2))
+
+
+def _without_drums(tracks: Sequence[Track], file: MidiFile) -> list[tuple[Ticks, Bytes]]:
+    piano, n_drums = [], 0
+    for track in tracks:
+        status = track.message[:, 0]
+        drums = status & 15 == DRUMS
+        n_drums += int(np.count_nonzero(drums & (status >> 4 == NOTE_ON >> 4)))
+        piano.append((track.tick[~drums], track.message[~drums]) if drums.any() else (track.tick, track.message))
+    if n_drums:
+        file.repairs.append(f"{_count(n_drums, 'note')} on channel 10 (drums) left out")
+    return piano
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
+def _paired(tick: Ticks, message: Bytes, end_tick: int) -> tuple[_Notes, int]:
+    """Note-ons with their note-offs, first in first out on each key of each channel; and how many had none, closed at `end_tick`."""
+    is_note = message[:, 0] < CONTROL
+    tick, message = tick[is_note], message[is_note]
+    key = (message[:, 0] & 15).astype(np.uint16) << 7 | message[:, 1]  # 16 bits: NumPy sorts them by radix
+    order = np.argsort(key, kind="stable")
+    tick, message, key = tick[order], message[order], key[order].astype(np.int64)
+    is_on = message[:, 0] >= NOTE_ON
+    closes = ~is_on & ~_orphans(is_on, key)
+    # The j-th note-off that closes something closes the j-th note-on of its key.
+    ons, offs = np.flatnonzero(is_on), np.flatnonzero(closes)
+    off_key = key[offs]
+    rank = np.arange(len(offs)) - _begins(off_key)[off_key]
+    offset = np.full(len(ons), -1, dtype=np.int64)
+    offset[_begins(key[ons])[off_key] + rank] = tick[offs]
+    unclosed = offset < 0
+    offset[unclosed] = end_tick
+    return _Notes(tick[ons], offset, message[ons, 1], message[ons, 2]), int(np.count_nonzero(unclosed))
+
+
+def _begins(key: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where each of the 2,048 keys begins in the sorted `key`."""
+    counts = np.bincount(key, minlength=2048)
+    return np.cumsum(counts) - counts
+
+
+def _orphans(is_on: npt.NDArray[np.bool_], key: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Which note-offs find no sounding note of their key (`key` is sorted).
+
+    The balance of ons and offs of a key reaches a new lowest value below 0 at just these.
+    """
+    n = len(key)
+    balance = np.cumsum(np.where(is_on, 1, -1))
+    first = _begins(key)[key]
+    balance = balance - np.where(first > 0, balance[first - 1], 0)
+    below = np.minimum(balance, 0) - 2 * (n + 1) * key  # each key far below the one before: one running minimum serves all
+    lowest_before = np.minimum.accumulate(below)[:-1]
+    starts = first[1:] == np.arange(1, n)
+    lowest_before = np.where(starts, -2 * (n + 1) * key[1:], lowest_before)
+    return np.concatenate([balance[:1] < 0, below[1:] < lowest_before])
+
+
+def _pedal(tick: Ticks, message: Bytes, end_tick: int) -> Ticks:
+    """(n, 2) ticks at which a channel's pedal goes down and up; what is still down goes up at `end_tick`."""
+    is_pedal = message[:, 0] >= CONTROL
+    channel = np.concatenate([message[is_pedal, 0] & 15, np.arange(16, dtype=np.uint8)])
+    down = np.concatenate([message[is_pedal, 2] >= PEDAL_DOWN, np.zeros(16, dtype=np.bool_)])
+    tick = np.concatenate([tick[is_pedal], np.full(16, end_tick)])
+    order = np.argsort(tick, kind="stable")  # at one tick, in the order of the file
+    order = order[np.argsort(channel[order], kind="stable")]
+    down = down[order]
+    moves = np.flatnonzero(down != np.concatenate([[False], down[:-1]]))  # down, up, down, up ...: every channel ends with an up
+    return tick[order][moves].reshape(-1, 2)
+
+
+def _milliseconds(tick: Ticks, tempos: Sequence[tuple[int, int]], file: MidiFile) -> npt.NDArray[np.int64]:
+    """Ticks -> milliseconds, rounded half up, in exact integers of 1 / `division` microseconds."""
+    if file.tempo is not None:
+        tempos = [(0, file.tempo)]
+    elif not all(tempo for _, tempo in tempos):
+        raise MidiError(f"a tempo of 0 microseconds per quarter note, so it has no time; {_EXPORT}")
+    starts, tempo = np.array([(0, DEFAULT_TEMPO), *sorted(tempos, key=lambda pair: pair[0])], dtype=np.int64).T
+    last = int(tick.max(initial=0))
+    starts, tempo = starts[starts <= last], tempo[starts <= last]
+    if _elapsed(np.array([last]), starts.astype(np.float64), tempo.astype(np.float64))[0] > MAX_MS * 1000.0 * file.division:
+        raise MidiError(f"it lasts over 24 days; {_EXPORT}")
+    unit = 1000 * file.division
+    ms: npt.NDArray[np.int64] = (_elapsed(tick, starts, tempo) + unit // 2) // unit
+    return ms
+
+
+def _elapsed(tick: Ticks, starts: npt.NDArray[Any], tempo: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The sum of ticks times tempo up to each tick. Of several tempos at one tick the last holds, the others last no time."""
+    before = np.concatenate([[0], np.cumsum(np.diff(starts) * tempo[:-1])])
+    segment = np.searchsorted(starts, tick, side="right") - 1
+    elapsed: npt.NDArray[Any] = before[segment] + (tick - starts[segment]) * tempo[segment]
+    return elapsed
