@@ -246,8 +246,11 @@ def test_sustain_only_lengthens_and_is_idempotent(performance: Performance) -> N
     sounding = sustain(performance)
     assert sustain(sounding) == sounding
     assert len(sounding.pedals) == 0
-    before, after = sorted(rows(performance)), sorted(rows(sounding))
-    assert [(onset, pitch) for onset, _, pitch, _ in before] == [(onset, pitch) for onset, _, pitch, _ in after]
+    before, after = (
+        sorted((onset, pitch, velocity, offset) for onset, offset, pitch, velocity in rows(p)) for p in (performance, sounding)
+    )
+    assert [note[:3] for note in before] == [note[:3] for note in after]
+    assert all(key_up <= end for (*_, key_up), (*_, end) in zip(before, after, strict=True))
     assert sounding.duration_ms <= performance.duration_ms
 
 
