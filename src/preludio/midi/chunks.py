@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from preludio.errors import MidiError
 from preludio.midi.events import Budget, Track, read_track
 
-MAX_BYTES = 24_000_000
+MAX_BYTES = 16_000_000
 """Size of a file: room for `MAX_EVENTS` events of seven bytes. The 200 hours of MAESTRO are 75 MB; its longest file is 0.4 MB."""
 
 MAX_CHUNKS = 1_000

@@ -19,8 +19,8 @@ from preludio.errors import MidiError
 Ticks = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
-MAX_EVENTS = 3_000_000
-"""Note and pedal events of a file: MAESTRO, with its dense pedalling, reaches that in about 26 hours. Bounds the memory."""
+MAX_EVENTS = 2_000_000
+"""Note and pedal events of a file: MAESTRO, with its dense pedalling, reaches that in over 17 hours. Bounds the memory."""
 
 MAX_ODD_EVENTS = 100_000
 """Meta, system and faulty events of a file: they cost microseconds each. Scores with a lyric on every note have some thousands."""
@@ -32,7 +32,7 @@ SYSTEM_DATA = {0xF1: 1, 0xF2: 2, 0xF3: 1}  # data bytes of system messages; they
 _DELTA = rb"[\x80-\xff]{0,3}[\x00-\x7f]"
 _STATUS_1, _STATUS_2 = rb"[\xc0-\xdf]", rb"[\x80-\xbf\xe0-\xef]"  # program and channel pressure have one data byte, the others two
 _DATA = rb"[\x00-\x7f]"
-_REST = rb"|[\x00-\xff]+"  # swallows what follows the last regular event, outside the group: findall gives it as b""
+_REST = rb"|(?s:.)+"  # swallows at once what follows the last regular event, outside the group: findall gives it as b""
 _REGULAR = {  # by how many data bytes an event without status has
     1: re.compile(rb"(" + _DELTA + _STATUS_1 + rb"?" + _DATA + rb")" + _REST),
     # A one-byte message is taken here only if the next event has a status of its own, so that the running status stays one of two bytes.
@@ -42,7 +42,8 @@ _REGULAR = {  # by how many data bytes an event without status has
     ),
 }  # fmt: skip
 _BLOCK = 1 << 16  # bytes cut apart at a time: bounds the memory of the pieces
-_SILENT = b"\xf0\0\0"  # stands for the rest of an event of which only the delta time matters
+_ONE_DATA_BYTE = 0x80  # set in the noted length of events that may have one data byte without a status: their bytes do not show it
+_NOTED_ONE = bytes(length | _ONE_DATA_BYTE for length in range(256))  # a table for bytes.translate
 
 
 @dataclass
@@ -116,7 +117,7 @@ class _TrackReader:
     _data_bytes: int = 0  # of an event without status; 0: there was no status yet
     _status: int = 0  # running status after the last decoded event
     _events: bytearray = field(default_factory=bytearray)  # not yet decoded, one after another
-    _lengths: bytearray = field(default_factory=bytearray)  # the length of each
+    _lengths: bytearray = field(default_factory=bytearray)  # the length of each, with the bit _ONE_DATA_BYTE
     _new_tempos: list[tuple[int, int]] = field(default_factory=list)  # (place in _lengths, microseconds per quarter note)
 
     def take_regular(self) -> bool:
@@ -130,20 +131,12 @@ class _TrackReader:
             return False
         lengths = bytes(map(len, events))
         start, self.position = self.position, self.position + int(np.frombuffer(lengths, dtype=np.uint8).sum())
-        if self._data_bytes == 1:
-            for event in events:
-                self._append(event if event[-2] > 127 else event[:-1] + _SILENT)
-        else:
-            self._events += self.chunk[start : self.position]
-            self._lengths += lengths
-            self._data_bytes = 1 if events[-1][-2] > 127 else 2
+        self._events += self.chunk[start : self.position]
+        self._lengths += lengths if self._data_bytes == 2 else lengths.translate(_NOTED_ONE)
+        self._data_bytes = 1 if self._data_bytes == 1 or events[-1][-2] > 127 else 2
         if len(self._lengths) > _BLOCK:
             self.decode()
         return True
-
-    def _append(self, event: bytes) -> None:
-        self._events += event
-        self._lengths.append(len(event))
 
     def take_odd(self) -> None:
         """Takes one event of any kind."""
@@ -155,7 +148,7 @@ class _TrackReader:
         if status >= 0xF0:
             self.position += 1
             self._take_system(status)
-            self._append(delta + _SILENT)
+            self._append(delta + b"\0", one_data_byte=True)  # a stand-in: only the delta time matters
             return
         if status >= 0x80:
             self.position += 1
@@ -165,8 +158,11 @@ class _TrackReader:
             raise _DamageError("begins with data that belong to no message")
         data = self._bytes(self._data_bytes)
         self.clipped += sum(byte > 127 for byte in data)
-        silent = self._data_bytes == 1 and status < 0x80
-        self._append(delta + (_SILENT if silent else bytes(min(byte, 127) for byte in data)))
+        self._append(delta + bytes(min(byte, 127) for byte in data), one_data_byte=self._data_bytes == 1)
+
+    def _append(self, event: bytes, one_data_byte: bool) -> None:
+        self._events += event
+        self._lengths.append(len(event) | one_data_byte * _ONE_DATA_BYTE)
 
     def _take_system(self, status: int) -> None:
         kind = self._bytes(1)[0] if status == META else 0
@@ -199,17 +195,18 @@ class _TrackReader:
         if not self._events:
             return
         raw = np.frombuffer(self._events, dtype=np.uint8)
-        length = np.frombuffer(self._lengths, dtype=np.uint8).astype(np.int64)
+        noted = np.frombuffer(self._lengths, dtype=np.uint8)
+        length = (noted & ~np.uint8(_ONE_DATA_BYTE)).astype(np.int64)
         end = np.cumsum(length)
-        third_last, second_last, last = raw[end - 3], raw[end - 2], raw[end - 1]  # no event is shorter
-        one_data_byte = second_last > 127
+        third_last, second_last, last = raw[end - 3], raw[end - 2], raw[end - 1]  # of an event of two bytes the first means nothing
+        one_data_byte = (second_last > 127) | (noted >= _ONE_DATA_BYTE)
         own_status = np.where(one_data_byte, second_last, third_last)  # under 128: none, it is the last byte of the delta time
-        delta_length = length - 2 - ((own_status > 127) & ~one_data_byte)
+        delta_length = length - 2 + one_data_byte - (own_status > 127)
         tick = self.tick + np.cumsum(_deltas(raw, end - length, delta_length))
         status = _running(own_status, self._status)
         is_note = (status >= NOTE_OFF) & (status < NOTE_ON + 16)
         is_sustain = (status >= CONTROL) & (status < CONTROL + 16) & (second_last == SUSTAIN)
-        kept = (is_note | is_sustain) & (own_status < 0xF0) & ~one_data_byte
+        kept = (is_note | is_sustain) & ~one_data_byte
         message = np.stack([status[kept], second_last[kept], last[kept]], axis=1)
         message[(message[:, 0] >= NOTE_ON) & (message[:, 0] < NOTE_ON + 16) & (message[:, 2] == 0), 0] ^= NOTE_ON ^ NOTE_OFF
         self.budget.spend(events=len(message))
@@ -231,7 +228,6 @@ def _deltas(raw: Bytes, start: npt.NDArray[np.int64], length: npt.NDArray[np.int
 
 
 def _running(own_status: Bytes, before: int) -> Bytes:
-    """The status in force at each event: its own, or the last one that was not a system message."""
-    names_one = (own_status > 127) & (own_status < 0xF0)
-    place = np.maximum.accumulate(np.where(names_one, np.arange(len(own_status)), -1))
+    """The status in force at each event: its own, or the last one."""
+    place = np.maximum.accumulate(np.where(own_status > 127, np.arange(len(own_status)), -1))
     return np.where(place < 0, np.uint8(before), own_status[place])

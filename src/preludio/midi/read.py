@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from preludio.errors import MidiError, PreludioWarning
+from preludio.errors import MidiError, PerformanceError, PreludioWarning
 from preludio.midi.chunks import MAX_BYTES, MidiFile, parse
 from preludio.midi.events import CONTROL, NOTE_ON, Bytes, Ticks, Track
 from preludio.performance import MAX_MS, Performance, join, pack_notes, shift
@@ -57,6 +57,8 @@ def read_midi(source: bytes | bytearray | memoryview | str | os.PathLike[str]) -
         performance = _patterns(file) if file.format == 2 else _simultaneous(file.tracks, file)
     except MidiError as error:
         raise MidiError(f"{name}: {error}") from None
+    except PerformanceError as error:  # the last notes begin in the last instants of the 24 days
+        raise MidiError(f"{name}: {error}; {_EXPORT}") from None
     if file.repairs:
         warnings.warn(f"{name}: {'; '.join(_shortened(file.repairs))}", PreludioWarning, stacklevel=2)
     return performance

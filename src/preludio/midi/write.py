@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 from bisect import bisect_left
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from preludio.errors import MidiError, OutputError
+from preludio.errors import MidiError
+from preludio.files import write_atomically
 from preludio.midi.chunks import MAX_CHUNKS
 from preludio.midi.events import CONTROL, MAX_EVENTS, NOTE_OFF, NOTE_ON, SUSTAIN
 from preludio.midi.read import DRUMS
@@ -54,7 +53,7 @@ def write_midi(performance: Performance, path: str | os.PathLike[str] | None = N
     header = [int(n_tracks > 1), n_tracks, _TICKS_PER_QUARTER]
     data = _chunk(b"MThd", np.array(header, dtype=">u2").tobytes()) + b"".join(_chunk(b"MTrk", track) for track in tracks)
     if path is not None:
-        _write(Path(path), data)
+        write_atomically(path, data)
     return data
 
 
@@ -118,21 +117,3 @@ def _quantity(value: int) -> bytes:
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
     return kind + len(content).to_bytes(4) + content
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Written beside and renamed: whoever looks sees the old file or the whole new one."""
-    beside = path.parent / f".preludio-{secrets.token_hex(8)}.tmp"
-    try:
-        if path.exists() and not path.is_file():  # renaming over a device would replace it
-            raise OutputError(f"{path}: not a file, so it cannot be replaced; choose another name")
-        try:
-            beside.write_bytes(data)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
-    except FileNotFoundError:
-        raise OutputError(f"{path}: its folder does not exist; make it, or choose another one") from None
-    except (OSError, ValueError) as error:  # ValueError: a path with a null character
-        reason = getattr(error, "strerror", None) or error
-        raise OutputError(f"{path}: cannot be written ({reason}); check the folder's permissions and free space") from None
