@@ -177,6 +177,11 @@ def test_the_patterns_of_format_2_follow_one_another_each_with_its_own_tempo() -
     assert warning == ""
 
 
+def test_the_starts_of_patterns_do_not_gather_rounding() -> None:
+    pattern = "00 90 3c 40  00 80 3c 40  03 ff 2f 00"  # 1.5 ms
+    assert [onset for onset, *_ in rows(read(smf(*[pattern] * 5, kind=2, division=1000))[0])] == [0, 2, 3, 5, 6]
+
+
 def test_other_chunks_and_bytes_after_the_end_are_passed_over() -> None:
     data = smf(f"{NOTE} {END} 00 90 40 40", f"{NOTE} {END}")
     strange = data[:14] + chunk(b"XFIH", b"MTrk") + data[14:] + b"\0\0 trailing"

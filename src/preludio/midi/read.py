@@ -84,13 +84,14 @@ def _shortened(repairs: Sequence[str], most: int = 5) -> list[str]:
 
 def _patterns(file: MidiFile) -> Performance:
     """The patterns of format 2 one after another: each start is rounded by itself, from the exact sum of the lengths before."""
-    parts, start_ms = [], 0
+    parts, start = [], 0
     for track in file.tracks:
+        start_ms = _rounded_ms(start, file)
         part = _simultaneous([track], file)
         if start_ms + part.duration_ms > MAX_MS:
             raise MidiError(f"it lasts over 24 days; {_EXPORT}")
         parts.append(shift(part, start_ms))
-        start_ms += int(_milliseconds(np.array([track.end_tick]), track.tempos, file)[0])
+        start += int(_times(np.array([track.end_tick]), track.tempos, file)[0])
     return join(parts)
 
 
@@ -107,8 +108,8 @@ def _simultaneous(tracks: Sequence[Track], file: MidiFile) -> Performance:
     onset, offset, pitch, velocity = (np.concatenate(column) for column in zip(*(notes for notes, _ in paired), strict=True))
     tick, message = (np.concatenate(column) for column in zip(*piano, strict=True))
     pedal = _pedal(tick, message, max(int(tick.max(initial=0)), int(offset.max(initial=0))))
-    ms = _milliseconds(np.concatenate([onset, offset, pedal.ravel()]), [tempo for track in tracks for tempo in track.tempos], file)
-    onset_ms, offset_ms, pedal_ms = np.split(ms, [len(onset), 2 * len(onset)])
+    times = _times(np.concatenate([onset, offset, pedal.ravel()]), [tempo for track in tracks for tempo in track.tempos], file)
+    onset_ms, offset_ms, pedal_ms = np.split(_rounded_ms(times, file), [len(onset), 2 * len(onset)])
     return Performance(pack_notes(onset_ms, offset_ms, pitch, velocity), pedal_ms.reshape(-1, 2))
 
 
@@ -183,8 +184,14 @@ def _pedal(tick: Ticks, message: Bytes, end_tick: int) -> Ticks:
     return tick[order][moves].reshape(-1, 2)
 
 
-def _milliseconds(tick: Ticks, tempos: Sequence[tuple[int, int]], file: MidiFile) -> npt.NDArray[np.int64]:
-    """Ticks -> milliseconds, rounded half up, in exact integers of 1 / `division` microseconds."""
+def _rounded_ms(time: Any, file: MidiFile) -> Any:
+    """Times as `_times` counts them -> milliseconds, half up."""
+    unit = 1000 * file.division
+    return (time + unit // 2) // unit
+
+
+def _times(tick: Ticks, tempos: Sequence[tuple[int, int]], file: MidiFile) -> npt.NDArray[np.int64]:
+    """Ticks -> exact times, counted in 1 / `division` microseconds: a tick lasts as many of them as its quarter note microseconds."""
     if file.tempo is not None:
         tempos = [(0, file.tempo)]
     elif not all(tempo for _, tempo in tempos):
@@ -194,9 +201,7 @@ def _milliseconds(tick: Ticks, tempos: Sequence[tuple[int, int]], file: MidiFile
     starts, tempo = starts[starts <= last], tempo[starts <= last]
     if _elapsed(np.array([last]), starts.astype(np.float64), tempo.astype(np.float64))[0] > MAX_MS * 1000.0 * file.division:
         raise MidiError(f"it lasts over 24 days; {_EXPORT}")
-    unit = 1000 * file.division
-    ms: npt.NDArray[np.int64] = (_elapsed(tick, starts, tempo) + unit // 2) // unit
-    return ms
+    return _elapsed(tick, starts, tempo)
 
 
 def _elapsed(tick: Ticks, starts: npt.NDArray[Any], tempo: npt.NDArray[Any]) -> npt.NDArray[Any]:
