@@ -6,8 +6,8 @@
     python recipes/make_piano_samples.py SAMPLES src/preludio/render/piano
 
 For each of the 30 recorded keys the four layers are aligned to the sample, because the program fades between neighbouring layers and
-two strikes of one string cancel each other unless their waves lie on top of one another. Then: 44.1 kHz, no rumble, the tail cut
-where the recording's own noise begins, Ogg Vorbis again, and each file's level measured into levels.json.
+two strikes of one string cancel each other unless their waves lie on top of one another. Then: 44.1 kHz, no rumble of the room, the
+tail cut where the recording's own noise begins, Ogg Vorbis again, and each file's level measured into levels.json.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def main() -> None:
     for pitch in PITCHES:
         layers = aligned({layer: load(find(samples, f"{name_of(pitch)}v{layer}.ogg")) for layer in LAYERS}, pitch)
         for layer, wave in layers.items():
-            shaped = trimmed(wave)
+            shaped = trimmed(without_rumble(wave, pitch))
             peak = float(np.abs(shaped).max())
             path = out / f"{pitch:03d}-{LAYERS[layer]:03d}.ogg"
             write(path, shaped * np.float32(0.9 / peak))
@@ -93,7 +93,7 @@ def aligned(layers: dict[int, Wave], pitch: int) -> dict[int, Wave]:
     probe = band_passed(reference[: 2 * SAMPLE_RATE], from_hz)
     cut = {}
     for layer, wave in layers.items():
-        lag, likeness = best_lag(probe, band_passed(wave[: 2 * SAMPLE_RATE], from_hz))
+        lag, likeness = best_lag(attack(probe), attack(band_passed(wave[: 2 * SAMPLE_RATE], from_hz)))
         print(f"  key {pitch} layer {layer}: lag {lag}, correlation {likeness:.2f}")
         cut[layer] = shifted(wave, start + lag)
     return cut
@@ -105,12 +105,17 @@ def onset(wave: Wave) -> int:
     return int(np.argmax(loudness > loudness.max() / 50))
 
 
+def attack(wave: Wave) -> Wave:
+    """Dying away quickly: so the strikes are matched, and not one swing of a bass string with the next."""
+    return wave * np.exp(-np.arange(len(wave)) / (0.15 * SAMPLE_RATE)).astype(np.float32)[:, None]
+
+
 def best_lag(reference: Wave, wave: Wave) -> tuple[int, float]:
-    """(how many frames later `wave` strikes than `reference`, their correlation then); at most 25 ms are searched."""
+    """(how many frames later `wave` strikes than `reference`, their correlation then); at most 50 ms are searched."""
     n = 4 * SAMPLE_RATE
     spectrum = np.fft.rfft(wave, n, axis=0) * np.conj(np.fft.rfft(reference, n, axis=0))
     correlation = np.fft.irfft(spectrum, n, axis=0).sum(axis=1)
-    reach = SAMPLE_RATE // 40
+    reach = SAMPLE_RATE // 20
     near = np.concatenate([correlation[-reach:], correlation[: reach + 1]])
     best = int(np.argmax(near))
     return best - reach, float(near[best] / np.sqrt((wave**2).sum() * (reference**2).sum()))
@@ -122,6 +127,14 @@ def shifted(wave: Wave, start: int) -> Wave:
     ramp = np.linspace(0, 1, SAMPLE_RATE // 1000, dtype=np.float32)[:, None]
     cut[: len(ramp)] *= ramp
     return cut
+
+
+def without_rumble(wave: Wave, pitch: int) -> Wave:
+    """Below the string's fundamental only the knock of the strike is kept; what rumbles on behind the soft notes is the room."""
+    strings = band_passed(wave, 0.6 * 440 * 2 ** ((pitch - 69) / 12))
+    seconds = np.arange(len(wave)) / SAMPLE_RATE
+    knock = (0.5 + 0.5 * np.cos(np.pi * np.clip((seconds - 0.08) / 0.3, 0, 1))).astype(np.float32)[:, None]
+    return strings + knock * (wave - strings)
 
 
 def trimmed(wave: Wave) -> Wave:

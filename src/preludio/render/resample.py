@@ -18,7 +18,8 @@ Wave = npt.NDArray[np.float32]
 
 REACH = 32  # input frames that the filter sees to either side: the images lie below -80 dB up to 19 kHz
 KAISER_BETA = 9.0
-MAX_PERIOD = 200  # the largest denominator: every speed of whole semitones within an octave and a half is then right to 0.1 cents
+MAX_PERIOD = 200  # the largest denominator of a speed
+ROWS = 128  # rows to one product. Always as many, so that BLAS rounds a frame alike however much of the recording is asked for
 ROLL_OFF = 0.97  # of the lower of the two Nyquist frequencies, where the filter is at half height
 
 
@@ -36,11 +37,12 @@ def resample(wave: Wave, speed: Fraction) -> Wave:
         return wave
     n_in, n_out = speed.numerator, speed.denominator
     n_frames = int(len(wave) / speed)
-    rows = -(-n_frames // n_out)
-    padded = np.zeros((2, rows * n_in + 2 * REACH + 1), dtype=np.float32)
+    n_products = -(-n_frames // (n_out * ROWS))
+    width = n_in + 2 * REACH + 1
+    padded = np.zeros((2, n_products * ROWS * n_in + width), dtype=np.float32)
     padded[:, REACH : REACH + len(wave)] = wave.T[:, : padded.shape[1] - REACH]
-    windows = np.lib.stride_tricks.sliding_window_view(padded, n_in + 2 * REACH + 1, axis=1)[:, ::n_in]
-    outputs = np.ascontiguousarray(windows[:, :rows]) @ _interpolation(n_in, n_out)  # (2, rows, n_out)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)[:, : n_products * ROWS * n_in : n_in]
+    outputs = np.ascontiguousarray(windows).reshape(2, n_products, ROWS, width) @ _interpolation(n_in, n_out)
     return np.ascontiguousarray(outputs.reshape(2, -1)[:, :n_frames].T)
 
 
@@ -54,4 +56,5 @@ def _interpolation(n_in: int, n_out: int) -> npt.NDArray[np.float32]:
     inside = np.clip(1 - (distance / (REACH + 1)) ** 2, 0, None)
     window = np.where(np.abs(distance) <= REACH, np.i0(KAISER_BETA * np.sqrt(inside)) / np.i0(KAISER_BETA), 0)
     kernel = cutoff * np.sinc(cutoff * distance) * window
-    return (kernel / kernel.sum(axis=0)).astype(np.float32)
+    matrix: npt.NDArray[np.float32] = (kernel / kernel.sum(axis=0)).astype(np.float32)
+    return matrix
