@@ -2,9 +2,9 @@
 
     python recipes/first_model.py --data path/to/maestro-v3.0.0 --out runs/first --minutes 120
 
-Random windows inside a piece (some begin at its START), transposed by -3 ... +3 semitones; 512 tokens at first, 2,048 at last, because short
-sequences teach more per second; Muon (Jordan et al. 2024) for the matrices, AdamW for the rest; the learning rate is constant for the first half,
-then falls linearly to 0. Progress is measured in time, so the schedule always completes.
+Random windows inside a piece (some begin at its START), transposed by -3 ... +3 semitones; 512 tokens at first, 2,048 at last,
+because short sequences teach more per second; Muon (Jordan et al. 2024) for the matrices, AdamW for the rest; the learning rate is
+constant for the first half, then falls linearly to 0. Progress is measured in time, so the schedule always completes.
 """
 
 from __future__ import annotations

@@ -49,11 +49,11 @@ class ModelConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            wanted: type = bool if field.name == "relative_per_head" else int
-            if type(value) is not wanted:
-                raise CheckpointError(f"model setting {field.name} must be of type {wanted.__name__}, not {value!r}")
-            if wanted is int and not 1 <= value <= 1 << 16:
-                raise CheckpointError(f"model setting {field.name} must lie between 1 and 65,536, not {value}")
+            if field.name == "relative_per_head":
+                if not isinstance(value, bool):
+                    raise CheckpointError(f"model setting {field.name} must be true or false, not {value!r}")
+            elif not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1 << 16:
+                raise CheckpointError(f"model setting {field.name} must be a whole number from 1 to 65,536, not {value!r}")
         if self.d_model % self.n_heads:
             raise CheckpointError(f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads})")
 

@@ -21,6 +21,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         OutputError: the place cannot be written; the text names it, the fault and the remedy.
     """
     target = Path(path)
+    with _beside(target) as beside:
+        yield beside
+        beside.replace(target)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A new empty file beside the target, gone at the end if it was not renamed."""
     beside: Path | None = None
     try:
         if target.is_dir():
@@ -31,7 +39,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside = Path(name)
         beside.chmod(0o666 & ~_umask())  # mkstemp makes private files
         yield beside
-        beside.replace(target)
     except OSError as error:
         raise OutputError(f"cannot write {target}: {error.strerror or error}; choose another place or free some space") from error
     finally:
@@ -47,6 +54,16 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """
     with replacing(path) as beside:
         beside.write_bytes(data)
+
+
+def require_writable(path: str | os.PathLike[str]) -> None:
+    """Tries whether `path` could be written, and leaves it as it is.
+
+    Raises:
+        OutputError: as `replacing`.
+    """
+    with _beside(Path(path)):
+        pass
 
 
 def _umask() -> int:

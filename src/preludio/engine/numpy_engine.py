@@ -135,9 +135,7 @@ class NumpySession:
 
     def fork(self, rows: Sequence[int]) -> NumpySession:
         slots = self.rings[0][0].slots
-        rings = [(keys.copied(rows, self._oldest, self.position, slots), values.copied(rows, self._oldest, self.position, slots))
-                 for keys, values in self.rings]
-        session = NumpySession(self.engine, rings, self.position)
+        session = NumpySession(self.engine, self._copied(rows, self._oldest, slots), self.position)
         session._oldest = self._oldest
         return session
 
@@ -171,10 +169,13 @@ class NumpySession:
         slots, most = self.rings[0][0].slots, config.window + REWIND
         if stop - self._oldest > slots and slots < most:
             slots = min(most, max(2 * slots, stop - self._oldest))
-            start, rows = max(self._oldest, stop - slots), range(self.batch)
-            self.rings = [(keys.copied(rows, start, self.position, slots), values.copied(rows, start, self.position, slots))
-                          for keys, values in self.rings]
+            self.rings = self._copied(range(self.batch), max(self._oldest, stop - slots), slots)
         self._oldest = max(self._oldest, stop - slots)
+
+    def _copied(self, rows: Sequence[int], start: int, slots: int) -> list[tuple[Ring, Ring]]:
+        """New rings of `slots` with the given rows of the batch, from position `start` on."""
+        stop = self.position
+        return [(keys.copied(rows, start, stop, slots), values.copied(rows, start, stop, slots)) for keys, values in self.rings]
 
     def _attend(self, x: Floats, weights: LayerWeights, rings: tuple[Ring, Ring]) -> Floats:
         """Normalised rows (batch, n, d_model) -> what attention adds to them."""
@@ -188,7 +189,8 @@ class NumpySession:
         if n > 1:
             scores += _band(n, stop - start, config.window)
         mixed = _softmax(scores) @ values  # (batch, head, n, d_head)
-        return mixed.transpose(0, 2, 1, 3).reshape(batch, n, d) @ weights.attention_out
+        added: Floats = np.matmul(mixed.transpose(0, 2, 1, 3).reshape(batch, n, d), weights.attention_out)
+        return added
 
     def _by_distance(self, q: Floats, relative: Floats, m: int) -> Floats:
         """q_i . e_{i-j} for the queries (batch, head, n, d_head) and the last m keys: (batch, head, n, m).
@@ -199,7 +201,7 @@ class NumpySession:
         batch, n_heads, n, _ = q.shape
         window = relative.shape[-2]
         known = min(m, window)
-        products = q @ relative[..., window - known :, :].swapaxes(-2, -1)
+        products: Floats = q @ relative[..., window - known :, :].swapaxes(-2, -1)
         if n == 1:
             return products
         by_distance = np.zeros((batch, n_heads, n, n + m), dtype=np.float32)
@@ -211,7 +213,8 @@ class NumpySession:
 def _norm(x: Floats, gain: Floats) -> Floats:
     """RMSNorm over the last axis."""
     mean_square = np.einsum("...d,...d->...", x, x) / np.float32(x.shape[-1])
-    return x * (1 / np.sqrt(mean_square + NORM_EPSILON))[..., None] * gain
+    normalised: Floats = x * (1 / np.sqrt(mean_square + NORM_EPSILON))[..., None] * gain
+    return normalised
 
 
 def _softmax(scores: Floats) -> Floats:

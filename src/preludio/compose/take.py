@@ -1,0 +1,85 @@
+"""One piece in the making: its grammar, its rules, its dice, and the notes decided so far."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from preludio.compose.prompt import Prompt
+from preludio.compose.request import Request
+from preludio.compose.rules import Ending, Rule, guards, narrowed
+from preludio.compose.sampling import sample
+from preludio.performance import STEP_MS, bin_velocity
+from preludio.tokens import NOTE_OFF, START, TIME_SHIFT, Grammar
+
+
+class Note(NamedTuple):
+    """A decided note; times count from the beginning of the piece, prompt included."""
+
+    onset_ms: int
+    offset_ms: int
+    pitch: int
+    velocity: int
+
+
+class Take:
+    """Turns logits into one next id after another until the piece is over."""
+
+    def __init__(self, request: Request, prompt: Prompt, number: int) -> None:
+        self._request = request
+        self._rng = np.random.default_rng([request.seed, number])
+        self._grammar = Grammar()
+        self._rules: list[Rule] = guards()
+        self._onsets: dict[int, tuple[int, int]] = {}  # pitch -> (onset_ms, velocity) of what sounds
+        for token in prompt.context[prompt.context != START].tolist():
+            self._hear(token)
+        self._first_step = prompt.cut_step - self._grammar.step  # of the context, in the piece
+        self._onsets = dict(prompt.held)
+        self._ending = Ending(self._grammar, request.seconds)
+        self._rules.append(self._ending)
+
+    @property
+    def over(self) -> bool:
+        return self._ending.reached
+
+    @property
+    def composed_seconds(self) -> float:
+        return self._ending.steps * STEP_MS / 1000
+
+    def choose(self, logits: npt.NDArray[np.float32]) -> int:
+        """logits (391,) -> the id that comes next."""
+        return sample(logits, narrowed(self._grammar.allowed(), self._rules), self._request, self._rng)
+
+    def push(self, token: int) -> Note | None:
+        """Goes on by one id; the note that it ends, if it ends one."""
+        self._hear(token)
+        now_ms = self._now_ms
+        if token < NOTE_OFF:
+            velocity = self._grammar.velocity
+            assert velocity is not None
+            self._onsets[token] = now_ms, bin_velocity(velocity)
+        elif token < TIME_SHIFT:
+            return self._ended(token - NOTE_OFF, now_ms)
+        return None
+
+    def release(self) -> list[Note]:
+        """Lets go of all that still sounds, each after one step at least."""
+        now_ms = self._now_ms
+        return [self._ended(pitch, max(now_ms, self._onsets[pitch][0] + STEP_MS)) for pitch in sorted(self._onsets)]
+
+    @property
+    def _now_ms(self) -> int:
+        return (self._first_step + self._grammar.step) * STEP_MS
+
+    def _hear(self, token: int) -> None:
+        self._grammar.push(token)
+        for rule in self._rules:
+            rule.push(token)
+
+    def _ended(self, pitch: int, offset_ms: int) -> Note:
+        onset_ms, velocity = self._onsets.pop(pitch)
+        return Note(onset_ms, offset_ms, pitch, velocity)
+
+
