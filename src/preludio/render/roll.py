@@ -243,7 +243,8 @@ def _rings(performance: Performance, frame: Frame, prompt_ms: int) -> Iterator[S
     """What sounds on after the key is up, until the damper falls or the key is struck again."""
     resolved = sustain(performance).notes  # the same notes in the same order but for strikes of one key at one instant
     until_ms = np.minimum(resolved["offset_ms"], next_strike_ms(resolved))
-    for (onset_ms, _, pitch, velocity), end_ms in zip(resolved.tolist(), until_ms.tolist(), strict=True):
+    rings = until_ms > performance.notes["offset_ms"]
+    for (onset_ms, _, pitch, velocity), end_ms in zip(resolved[rings].tolist(), until_ms[rings].tolist(), strict=True):
         ramp = colours.PROMPT_RING if onset_ms < prompt_ms else colours.COMPOSED_RING
         for row, x, width in frame.pieces(onset_ms, end_ms):
             yield Rect(x, frame.y(pitch, row) + frame.key_height / 4, width, frame.key_height / 2, ramp[colours.step_of(velocity)], "ring")

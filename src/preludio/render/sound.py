@@ -33,7 +33,7 @@ DAMPER_SECONDS = 0.06  # the time in which a damper takes the sound of middle C 
 DAMPER_HALVING_SEMITONES = 36  # ... by a factor of 2 in so many semitones
 RESTRIKE_SECONDS = 0.02  # a hammer on a sounding string stops the old sound nearly at once
 FADE_CONSTANTS = 7  # a fade lasts so many time constants (-61 dB) and is brought to exact silence
-RELEASE_GAIN = 0.012  # of the key's noise (peak 0.7) after a key struck at 127: about -41 dBFS
+RELEASE_GAIN = 0.008  # of the key's noise (peak 0.7) after a key struck at 127: about -45 dBFS
 
 Frames = npt.NDArray[np.int64]
 Progress = Callable[[float], None]
