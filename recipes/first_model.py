@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from preludio import checkpoint
+from preludio.corpus import encoded_split
 from preludio.model import Transformer
 from preludio.tokens import END, PAD, START, TIME_SHIFT
 
@@ -39,7 +40,7 @@ def load_split(maestro: Path, split: str, cache: Path) -> list[Piece]:
     if not cache.exists():
         from maestro import encoded_split
 
-        pieces = encoded_split(maestro, split)
+        pieces = list(encoded_split(maestro, split))
         np.savez(cache, ids=np.concatenate(pieces), lengths=[len(piece) for piece in pieces])
     with np.load(cache, allow_pickle=False) as stored:
         ids, ends = stored["ids"], np.cumsum(stored["lengths"])

@@ -1,0 +1,45 @@
+# The list of commands. `make compose` and `make test` are all that a fresh machine needs: Python 3.11 or later with venv, and make.
+
+PYTHON ?= python3
+PIP_FLAGS ?= --quiet --disable-pip-version-check
+
+.PHONY: help compose test lint bench clean
+
+help:
+	@echo "make compose   install what composing needs (once) and compose a new piece: piece.mid, piece.wav, piece.svg"
+	@echo "make test      install what tests need (once) and run them all"
+	@echo "make lint      the style, type and architecture checks alone"
+	@echo "make bench     measure decoding speed on this machine"
+	@echo "make clean     remove the environments and caches"
+
+compose: .venv/ready
+	@.venv/bin/preludio compose
+
+# Composing has an environment of its own: light, without torch.
+.venv/ready: pyproject.toml
+	@echo "Setting up (once, about a minute) ..."
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/pip install $(PIP_FLAGS) -e .
+	@touch $@
+
+# torch first and by its version: a range alone would take the newest build with gigabytes of CUDA.
+.venv-test/ready: pyproject.toml
+	@echo "Setting up the tests (once, a few minutes) ..."
+	@$(PYTHON) -m venv .venv-test
+	@.venv-test/bin/pip install $(PIP_FLAGS) torch==2.13.0
+	@.venv-test/bin/pip install $(PIP_FLAGS) -e ".[test]"
+	@touch $@
+
+test: lint
+	@.venv-test/bin/python -m pytest
+
+lint: .venv-test/ready
+	@.venv-test/bin/ruff check
+	@.venv-test/bin/mypy
+	@.venv-test/bin/lint-imports
+
+bench: .venv/ready
+	@.venv/bin/python benchmarks/decoding.py
+
+clean:
+	rm -rf .venv .venv-test .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
