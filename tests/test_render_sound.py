@@ -69,8 +69,8 @@ def test_the_keys_between_the_recorded_ones_are_a_semitone_away() -> None:
 
 
 def test_a_semitone_is_a_semitone() -> None:
-    for semitones in range(-12, 13):
-        assert 12 * np.log2(float(semitones_to_speed(semitones))) == pytest.approx(semitones, abs=0.002)
+    for semitones in (-1, 0, 1):
+        assert 12 * np.log2(float(semitones_to_speed(semitones))) == pytest.approx(semitones, abs=0.0001)
 
 
 @pytest.mark.parametrize("semitones", [-1, 1])

@@ -72,7 +72,7 @@ def synthesise(performance: Performance, *, progress: Progress | None = None) ->
 
 
 def blocks(performance: Performance, *, progress: Progress | None = None) -> Iterator[Wave]:
-    """The sound of `synthesise` piece by piece, about 6 s each; memory is at most 350 MB however long the performance.
+    """The sound of `synthesise` piece by piece, about 6 s each; the process stays below 500 MB however long the performance.
 
     Raises:
         RequestError: as `synthesise`, at once and not at the first block.
