@@ -7,8 +7,8 @@ Prints the Markdown tables of `docs/codec.md`. Reading the files is not timed.
 
 The truth is `sustain(performance)`: how long each note sounds, the pedal resolved. Each system's notes are matched to it key by key,
 in order of time, so that the whole costs least: a pair costs the distance of its onsets, a note left alone on either side 250 ms. So the
-matching stays right where a note was lost or invented before. A system that drifts is matched after its drift (the running median
-over 101 notes of a first, rough matching) is taken off, lest it lose its notes; the errors are then measured with the drift in.
+matching stays right where a note was lost or invented before. A system that drifts is matched with its drift taken off (followed
+through blocks of 100 notes: the lag that most of them share), lest it lose its notes; the errors are then measured with the drift in.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from preludio.midi import read_midi
 from preludio.performance import Performance, sustain
 from preludio.tokens import decode, encode
 
-ROUGHLY_ALONE_MS = 5_000.0  # what the matching pays for a note without a partner, before the drift is known
-ALONE_MS = 250.0  # and after: notes of one key over half a second apart are not one note
-DRIFT_NOTES = 101  # odd
+ALONE_MS = 250.0  # what the matching pays for a note without a partner: half a second apart, drift taken off, are two notes
+DRIFT_NOTES = 100  # in a block that has one drift
+DRIFT_MS = 1_000.0  # the most by which the drift changes from block to block
 TOO_SHORT_MS = 100
 
 Floats = npt.NDArray[np.float64]
@@ -155,8 +155,8 @@ def sound(performance: Performance) -> Sound:
 
 def print_errors(sets: dict[str, list[Path]]) -> None:
     measured = {name: {path: errors_of_file(path) for path in paths} for name, paths in sets.items()}
-    print("| files | system | onset, ms | offset, ms | velocity | over 100 ms too short | lost | invented |")
-    print("|---|---|---|---|---|---|---|---|")
+    print("| files | system | onset, ms | offset, ms | velocity | velocity over 3 off | over 100 ms too short | lost | invented |")
+    print("|---|---|---|---|---|---|---|---|---|")
     for name, by_file in measured.items():
         for system in SYSTEMS:
             errors = together([both[system] for both in by_file.values()])
@@ -169,10 +169,10 @@ def print_errors(sets: dict[str, list[Path]]) -> None:
 
 
 def row(errors: Errors) -> str:
-    spreads = (f"{np.median(error):.0f} / {error.max():,.0f}" for error in (errors.onset, errors.offset, errors.velocity))
-    too_short = 100 * np.mean(errors.length < -TOO_SHORT_MS)
+    spreads = (f"{np.median(error):.1f} / {error.max():,.0f}" for error in (errors.onset, errors.offset, errors.velocity))
+    wrong_bin, too_short = 100 * np.mean(errors.velocity > 3), 100 * np.mean(errors.length < -TOO_SHORT_MS)
     lost, invented = (f"{count:,} ({100 * count / errors.n_truth:.2f} %)" for count in (errors.n_lost, errors.n_invented))
-    return " | ".join([*spreads, f"{too_short:.1f} %", lost, invented])
+    return " | ".join([*spreads, f"{wrong_bin:.1f} %", f"{too_short:.1f} %", lost, invented])
 
 
 def worst_files(by_file: dict[Path, Errors]) -> str:
@@ -225,28 +225,35 @@ def together(parts: Sequence[Errors]) -> Errors:
 
 def matched(truth: Sound, heard: Sound) -> npt.NDArray[np.intp]:
     """Pairs of places (in truth, in heard) of notes that are the same note."""
-    roughly = matched_by_key(truth, heard, ROUGHLY_ALONE_MS)
-    drift_ms = drift(truth.onset[roughly[:, 0]], heard.onset[roughly[:, 1]], heard.onset)
-    return matched_by_key(truth, heard._replace(onset=heard.onset - drift_ms), ALONE_MS)
-
-
-def drift(truth_ms: Floats, heard_ms: Floats, at_ms: Floats) -> Floats:
-    """How late a system is at its own times: the running median over the roughly matched notes around."""
-    in_time = np.argsort(heard_ms, kind="stable")
-    late_ms = (heard_ms - truth_ms)[in_time]
-    padded = np.pad(late_ms, DRIFT_NOTES // 2, mode="edge")
-    medians = np.median(np.lib.stride_tricks.sliding_window_view(padded, DRIFT_NOTES), axis=1)
-    return np.interp(at_ms, heard_ms[in_time], medians)
-
-
-def matched_by_key(truth: Sound, heard: Sound, alone_ms: float) -> npt.NDArray[np.intp]:
+    expected = truth._replace(onset=truth.onset + drift(truth, heard))
     pairs = [np.empty((0, 2), dtype=np.intp)]
     for pitch in np.unique(truth.pitch):
         here, there = (notes_of_key(notes, pitch) for notes in (truth, heard))
         if len(there):
-            i, j = aligned(truth.onset[here], heard.onset[there], alone_ms)
+            i, j = aligned(expected.onset[here], heard.onset[there])
             pairs.append(np.stack([here[i], there[j]], axis=1))
     return np.concatenate(pairs)
+
+
+def drift(truth: Sound, heard: Sound) -> Floats:
+    """How late a system is at each true note, followed from block to block: the lag that most notes of a block have to one of their key."""
+    at_ms, lags = [truth.onset.min()], [0.0]
+    for block in np.array_split(np.argsort(truth.onset), -(-len(truth.onset) // DRIFT_NOTES)):
+        middle_ms = truth.onset[block] + lags[-1]
+        near = np.flatnonzero((heard.onset > middle_ms.min() - DRIFT_MS) & (heard.onset < middle_ms.max() + DRIFT_MS))
+        late_ms = heard.onset[near] - truth.onset[block][:, None]  # (note of the block, note near it)
+        same = (heard.pitch[near] == truth.pitch[block][:, None]) & (np.abs(late_ms - lags[-1]) < DRIFT_MS)
+        if same.any():
+            at_ms.append(np.median(truth.onset[block]))
+            lags.append(most_common(np.sort(late_ms[same])))
+    return np.interp(truth.onset, at_ms, lags)
+
+
+def most_common(rising: Floats, within_ms: float = 30.0) -> float:
+    """The middle of the densest place."""
+    first, last = np.searchsorted(rising, rising - within_ms), np.searchsorted(rising, rising + within_ms)
+    densest = np.argmax(last - first)
+    return float(np.median(rising[first[densest] : last[densest]]))
 
 
 def notes_of_key(notes: Sound, pitch: int) -> npt.NDArray[np.intp]:
@@ -254,27 +261,27 @@ def notes_of_key(notes: Sound, pitch: int) -> npt.NDArray[np.intp]:
     return places[np.lexsort((notes.offset[places], notes.onset[places]))]
 
 
-def aligned(a: Floats, b: Floats, alone_ms: float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """The order-keeping matching of two rising rows that costs least: |a - b| for a pair, `alone_ms` for each left alone."""
-    if len(a) == len(b) and np.abs(a - b).sum() < 2 * alone_ms:  # any other matching leaves at least one of each alone
+def aligned(a: Floats, b: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """The order-keeping matching of two rising rows that costs least: |a - b| for a pair, `ALONE_MS` for each left alone."""
+    if len(a) == len(b) and np.abs(a - b).sum() < 2 * ALONE_MS:  # any other matching leaves at least one of each alone
         return np.arange(len(a)), np.arange(len(b))
-    run_alone = alone_ms * np.arange(len(b) + 1)
+    run_ms = ALONE_MS * np.arange(len(b) + 1)
     cost = np.empty((len(a) + 1, len(b) + 1))
-    cost[0] = run_alone
+    cost[0] = run_ms
     for i, onset in enumerate(a):
-        best = cost[i] + alone_ms
+        best = cost[i] + ALONE_MS
         best[1:] = np.minimum(best[1:], cost[i, :-1] + np.abs(b - onset))
-        cost[i + 1] = np.minimum.accumulate(best - run_alone) + run_alone  # leaving any run of b alone
-    return traced_back(a, b, cost, alone_ms)
+        cost[i + 1] = np.minimum.accumulate(best - run_ms) + run_ms  # leaving any run of b alone
+    return traced_back(a, b, cost)
 
 
-def traced_back(a: Floats, b: Floats, cost: Floats, alone_ms: float) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+def traced_back(a: Floats, b: Floats, cost: Floats) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
     i, j, pairs = len(a), len(b), []
     while i and j:
         if np.isclose(cost[i, j], cost[i - 1, j - 1] + abs(a[i - 1] - b[j - 1]), rtol=0, atol=1e-6):
             i, j = i - 1, j - 1
             pairs.append((i, j))
-        elif np.isclose(cost[i, j], cost[i - 1, j] + alone_ms, rtol=0, atol=1e-6):
+        elif np.isclose(cost[i, j], cost[i - 1, j] + ALONE_MS, rtol=0, atol=1e-6):
             i -= 1
         else:
             j -= 1
