@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
+import reprlib
+import stat
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,16 +25,18 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from preludio.errors import CheckpointError
-from preludio.files import write_atomically
+from preludio.files import replacing
 from preludio.tokens import VOCAB_SIZE, VOCABULARY_HASH
 
 Arrays = dict[str, npt.NDArray[np.float32]]
+Shapes = dict[str, tuple[int, ...]]
 
 WEIGHTS_FILE = "model.safetensors"
 CARD_FILE = "model.json"
 FORMAT = 1
-MAX_WEIGHTS_BYTES = 4 << 30  # far above `large` (230 MB in float32); a file of this size is no model of ours
 MAX_CARD_BYTES = 1 << 20
+MAX_HEADER_BYTES_PER_ARRAY = 256  # of the safetensors file; ours need 100
+_AGAIN = "fetch or train the model again"
 BUNDLED = Path(__file__).parent / "models"
 DEFAULT_MODEL = "small"
 
@@ -51,9 +57,9 @@ class ModelConfig:
             value = getattr(self, field.name)
             if field.name == "relative_per_head":
                 if not isinstance(value, bool):
-                    raise CheckpointError(f"model setting {field.name} must be true or false, not {value!r}")
+                    raise CheckpointError(f"model setting {field.name} must be true or false, not {reprlib.repr(value)}")
             elif not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1 << 16:
-                raise CheckpointError(f"model setting {field.name} must be a whole number from 1 to 65,536, not {value!r}")
+                raise CheckpointError(f"model setting {field.name} must be a whole number from 1 to 65,536, not {reprlib.repr(value)}")
         if self.d_model % self.n_heads:
             raise CheckpointError(f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads})")
 
@@ -63,7 +69,8 @@ class ModelConfig:
 
     @property
     def n_parameters(self) -> int:
-        return sum(int(np.prod(shape, dtype=np.int64)) for shape in array_shapes(self).values())
+        """How many numbers the arrays hold; quick however many layers there are."""
+        return _numbers(_outer_shapes(self)) + self.n_layers * _numbers(_layer_shapes(self))
 
 
 SIZES: dict[str, ModelConfig] = {
@@ -74,25 +81,37 @@ SIZES: dict[str, ModelConfig] = {
 }
 
 
-def array_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+def array_shapes(config: ModelConfig) -> Shapes:
     """Name -> shape of every array of a model, in the order of the forward pass.
 
     `relative[d]` is the embedding of distance d: row 0 is a position's distance to itself.
     """
+    first, *last = _outer_shapes(config).items()
+    one = _layer_shapes(config).items()
+    layers = [(f"layers.{layer}.{name}", shape) for layer in range(config.n_layers) for name, shape in one]
+    return dict([first, *layers, *last])
+
+
+def _outer_shapes(config: ModelConfig) -> Shapes:
+    d = config.d_model
+    return {"embedding": (VOCAB_SIZE, d), "norm": (d,), "unembedding": (VOCAB_SIZE, d)}
+
+
+def _layer_shapes(config: ModelConfig) -> Shapes:
     d, window = config.d_model, config.window
-    relative = (config.n_heads, window, config.d_head) if config.relative_per_head else (window, config.d_head)
-    shapes: dict[str, tuple[int, ...]] = {"embedding": (VOCAB_SIZE, d)}
-    for layer in range(config.n_layers):
-        shapes |= {
-            f"layers.{layer}.attention_norm": (d,),
-            f"layers.{layer}.qkv": (3 * d, d),
-            f"layers.{layer}.relative": relative,
-            f"layers.{layer}.attention_out": (d, d),
-            f"layers.{layer}.feed_forward_norm": (d,),
-            f"layers.{layer}.feed_forward_in": (config.d_ff, d),
-            f"layers.{layer}.feed_forward_out": (d, config.d_ff),
-        }
-    return shapes | {"norm": (d,), "unembedding": (VOCAB_SIZE, d)}
+    return {
+        "attention_norm": (d,),
+        "qkv": (3 * d, d),
+        "relative": (config.n_heads, window, config.d_head) if config.relative_per_head else (window, config.d_head),
+        "attention_out": (d, d),
+        "feed_forward_norm": (d,),
+        "feed_forward_in": (config.d_ff, d),
+        "feed_forward_out": (d, config.d_ff),
+    }
+
+
+def _numbers(shapes: Shapes) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 @dataclass(frozen=True)
@@ -105,23 +124,25 @@ class Checkpoint:
 
 
 def save(directory: str | os.PathLike[str], checkpoint: Checkpoint, dtype: npt.DTypeLike = np.float32) -> None:
-    """Writes `directory/model.safetensors` and `model.json`, each whole or not at all. float16 halves the size.
+    """Writes `directory/model.safetensors` and `model.json`, both whole or neither. float16 halves the size.
 
     Raises:
-        CheckpointError: the arrays are not those of the config.
+        CheckpointError: the arrays are not those of the config, or hold numbers that are not finite in this dtype.
         OutputError: the directory cannot be written.
     """
-    _check_arrays(checkpoint.config, checkpoint.arrays, "this model")
-    folder = Path(directory)
+    with np.errstate(over="ignore"):  # beyond float16 is infinite, which the check names
+        arrays = {name: np.ascontiguousarray(array, dtype=dtype) for name, array in checkpoint.arrays.items()}
+    _check_arrays(checkpoint.config, arrays, "this model")
     card = {
         "format": FORMAT,
         "vocabulary_hash": VOCABULARY_HASH,
         "config": dataclasses.asdict(checkpoint.config),
         "about": dict(checkpoint.about),
     }
-    weights = save_safetensors({name: np.ascontiguousarray(array, dtype=dtype) for name, array in checkpoint.arrays.items()})
-    write_atomically(folder / WEIGHTS_FILE, weights)
-    write_atomically(folder / CARD_FILE, (json.dumps(card, indent=2) + "\n").encode())
+    contents = {WEIGHTS_FILE: save_safetensors(arrays), CARD_FILE: (json.dumps(card, indent=2) + "\n").encode()}
+    with ExitStack() as stack:  # renamed together at the end
+        for name, content in contents.items():
+            stack.enter_context(replacing(Path(directory) / name)).write_bytes(content)
 
 
 def load(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Checkpoint:
@@ -132,12 +153,9 @@ def load(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Checkpoint:
     """
     folder = find(model)
     card = _read_card(folder / CARD_FILE)
-    config = _config_of(card, folder)
-    try:
-        stored = load_safetensors(_read_bytes(folder / WEIGHTS_FILE, MAX_WEIGHTS_BYTES))
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{folder / WEIGHTS_FILE} is damaged ({_one_line(error)}); fetch or train the model again") from None
-    _check_arrays(config, stored, str(folder))
+    config = _config_of(card, folder / CARD_FILE)
+    stored = _read_weights(folder / WEIGHTS_FILE, config)
+    _check_arrays(config, stored, str(folder / WEIGHTS_FILE))
     arrays = {name: np.ascontiguousarray(stored[name], dtype=np.float32) for name in array_shapes(config)}
     return Checkpoint(config, arrays, card.get("about", {}))
 
@@ -156,56 +174,84 @@ def find(model: str | os.PathLike[str]) -> Path:
     if isinstance(model, str) and model in bundled_models():
         return BUNDLED / model
     folder = Path(model)
-    if (folder / CARD_FILE).is_file():
-        return folder
+    with suppress(OSError):  # a name that no file could have
+        if (folder / CARD_FILE).is_file():
+            return folder
     names = ", ".join(bundled_models()) or "none"
-    raise CheckpointError(f"no model {str(model)!r}: name a bundled one ({names}) or a directory that holds {CARD_FILE} and {WEIGHTS_FILE}")
+    shown = reprlib.repr(os.fspath(model))
+    raise CheckpointError(f"no model {shown}: name a bundled one ({names}) or a directory that holds {CARD_FILE} and {WEIGHTS_FILE}")
 
 
-def _read_bytes(path: Path, limit: int) -> bytes:
+def _read_bytes(path: Path, least: int, most: int) -> bytes:
+    """A file's bytes, if it has so many: nothing is allocated for what is not there."""
     try:
-        if path.stat().st_size > limit:
-            raise CheckpointError(f"{path} is larger than any model of ours ({limit >> 20} MiB at most)")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for, a device never ends
+            raise CheckpointError(f"{path} is not a file; {_AGAIN}")
+        if not least <= status.st_size <= most:
+            raise CheckpointError(f"{path} is damaged: it has {status.st_size:,} bytes, not {least:,} to {most:,}; {_AGAIN}")
         return path.read_bytes()
     except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}; fetch or train the model again") from None
+        raise CheckpointError(f"cannot read {path}: {error.strerror}; {_AGAIN}") from None
 
 
 def _read_card(path: Path) -> dict[str, Any]:
     try:
-        card = json.loads(_read_bytes(path, MAX_CARD_BYTES))
+        card = json.loads(_read_bytes(path, 0, MAX_CARD_BYTES))
     except (ValueError, RecursionError):
-        raise CheckpointError(f"{path} is not valid JSON; fetch or train the model again") from None
+        raise CheckpointError(f"{path} is not valid JSON; {_AGAIN}") from None
     if not isinstance(card, dict) or not isinstance(card.get("about", {}), dict):
-        raise CheckpointError(f"{path} does not describe a model; fetch or train the model again")
-    if card.get("format") != FORMAT:
-        raise CheckpointError(f"{path} has format {card.get('format')!r}, this program reads {FORMAT}: use the program that wrote it")
+        raise CheckpointError(f"{path} does not describe a model; {_AGAIN}")
+    if card.get("format") != FORMAT or isinstance(card["format"], bool):
+        shown = reprlib.repr(card.get("format"))
+        raise CheckpointError(f"{path} has format {shown}, this program reads {FORMAT}: use the program that wrote it")
     if card.get("vocabulary_hash") != VOCABULARY_HASH:
         raise CheckpointError(f"{path} was made for another vocabulary: its tokens mean other notes here; use the program that trained it")
     return card
 
 
-def _config_of(card: dict[str, Any], folder: Path) -> ModelConfig:
+def _config_of(card: dict[str, Any], path: Path) -> ModelConfig:
     fields = card.get("config")
     known = {field.name for field in dataclasses.fields(ModelConfig)}
-    if not isinstance(fields, dict) or not set(fields) <= known:
-        raise CheckpointError(f"{folder / CARD_FILE} has settings that this program does not know; update preludio")
+    if not isinstance(fields, dict):
+        raise CheckpointError(f"{path} lacks the model's settings; {_AGAIN}")
+    if not set(fields) <= known:
+        raise CheckpointError(f"{path} has settings that this program does not know; update preludio")
     try:
         return ModelConfig(**fields)
     except TypeError:
-        raise CheckpointError(f"{folder / CARD_FILE} lacks a model setting; fetch or train the model again") from None
+        raise CheckpointError(f"{path} lacks a model setting; {_AGAIN}") from None
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}; {_AGAIN}") from None
+
+
+def _read_weights(path: Path, config: ModelConfig) -> dict[str, npt.NDArray[Any]]:
+    """The file's arrays, unchecked; only if its length and its header's fit the config, so what it says of sizes costs nothing."""
+    n_arrays = len(_outer_shapes(config)) + config.n_layers * len(_layer_shapes(config))
+    longest_header = 4096 + n_arrays * MAX_HEADER_BYTES_PER_ARRAY  # and a few words about the file
+    least, most = 2 * config.n_parameters, 4 * config.n_parameters  # float16, float32
+    data = _read_bytes(path, least, most + longest_header)
+    header = int.from_bytes(data[:8], "little")
+    if not least <= len(data) - 8 - header <= most:
+        raise CheckpointError(f"{path} is damaged: its length is not what its header says; {_AGAIN}")
+    try:
+        return load_safetensors(data)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is damaged ({_one_line(error)}); {_AGAIN}") from None
 
 
 def _check_arrays(config: ModelConfig, arrays: Mapping[str, npt.NDArray[Any]], where: str) -> None:
     shapes = array_shapes(config)
     for name in sorted(set(shapes) ^ set(arrays)):
-        raise CheckpointError(f"{where}: array {name!r} is {'missing' if name in shapes else 'not part of such a model'}")
+        what = "missing" if name in shapes else "not part of such a model"
+        raise CheckpointError(f"{where}: array {reprlib.repr(name)} is {what}; {_AGAIN}")
     for name, shape in shapes.items():
         array = arrays[name]
         if array.shape != shape or array.dtype not in (np.float16, np.float32):
-            raise CheckpointError(f"{where}: array {name!r} is {array.dtype} {array.shape}; float32 or float16 {shape} is needed")
+            found = f"{array.dtype} {reprlib.repr(array.shape)}"
+            raise CheckpointError(f"{where}: array {name!r} is {found}; float32 or float16 {shape} is needed; {_AGAIN}")
         if not np.isfinite(array).all():
-            raise CheckpointError(f"{where}: array {name!r} holds numbers that are not finite; fetch or train the model again")
+            raise CheckpointError(f"{where}: array {name!r} holds numbers that are not finite; {_AGAIN}")
 
 
 def _one_line(error: Exception) -> str:

@@ -6,9 +6,11 @@ one JSON object; progress and notes go to stderr.
 
 from __future__ import annotations
 
-import itertools
+import io
 import json
+import os
 import secrets
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -18,13 +20,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from preludio.errors import MidiError, PreludioError, PreludioWarning
+from preludio.errors import MidiError, OutputError, PreludioError, PreludioWarning, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from preludio.compose import Piece
+    from preludio.compose import Piece, Request
     from preludio.performance import Performance
+
+ENDING_SECONDS = 10  # how much longer than asked a piece may get: its last notes ring out (compose.rules.Ending)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -34,31 +38,44 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 
 def main() -> None:
     """The program `preludio`."""
-    warnings.showwarning = _show_warning
-    warnings.simplefilter("always", PreludioWarning)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # unfinished files go, as after Ctrl-C
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")  # file names that the terminal's encoding lacks
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str]) -> int:
-    """Runs one command; the exit code."""
+    """Runs one command; the exit code. Our own faults are not caught."""
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="preludio", standalone_mode=False)
+        with _notes_on_stderr():
+            return _run(arguments)
     except PreludioError as error:
         return _fail(str(error))
-    except (KeyboardInterrupt, EOFError):
+    except KeyboardInterrupt:
         return _fail("stopped; nothing was written", code=130)
     except MemoryError:
         return _fail("not enough memory: close other programs, or ask for fewer seconds or variations")
     except BrokenPipeError:  # the reader of our output is gone
-        sys.stderr.close()
+        _discard(sys.stdout)
         return 1
-    except Exception as error:  # the command line's own complaints know how to say what is wrong
-        if hasattr(error, "format_message"):
-            return _fail(error.format_message())
-        if type(error).__name__ == "Abort":
-            return _fail("stopped; nothing was written", code=130)
-        raise
-    return code if isinstance(code, int) else 0
+
+
+def _run(arguments: list[str]) -> int:
+    """Without typer's own `main`, which swallows Ctrl-C and prints its complaints on several lines."""
+    try:
+        command = typer.main.get_command(app)
+        with command.make_context("preludio", arguments) as context:
+            command.invoke(context)
+    except typer.Exit as left:
+        return left.exit_code
+    except Exception as error:
+        complaint = getattr(error, "format_message", None)  # the command line's own: an unknown option, a missing file name
+        if complaint is None:
+            raise
+        place = getattr(getattr(error, "ctx", None), "command_path", "preludio")
+        return _fail(f"{complaint().rstrip('.')}; {place} --help explains")
+    return 0
 
 
 @app.callback(invoke_without_command=True)
@@ -70,9 +87,9 @@ def preludio(
     if version:
         from preludio import __version__
 
-        typer.echo(f"preludio {__version__}")
+        _print(f"preludio {__version__}")
     elif context.invoked_subcommand is None:
-        typer.echo(context.get_help())
+        _print(context.get_help())
 
 
 @app.command()
@@ -93,7 +110,6 @@ def compose(  # its parameters are the command's options
 ) -> None:
     """Compose a piece: PATH.mid to play on, PATH.wav to hear, PATH.svg to see."""
     from preludio.compose import Composer, Request
-    from preludio.files import require_writable
 
     request = Request(
         prompt=None if prompt is None else _read(prompt),
@@ -106,12 +122,11 @@ def compose(  # its parameters are the command's options
         top_p=top_p,
         min_p=min_p,
     )
+    _require_playable(request)
     stem = _stem(out)
     stems = [stem] if variations == 1 else [stem.with_name(f"{stem.name}-{number}") for number in range(1, variations + 1)]
-    paths = [[path.with_name(path.name + suffix) for suffix in (".mid", ".wav", ".svg")] for path in stems]
+    paths = [_places(path, (".mid", ".wav", ".svg"), prompt) for path in stems]
     composer = Composer.from_pretrained(model, engine)
-    for path in itertools.chain(*paths):
-        require_writable(path)  # now rather than after composing
     with _progress("composing", seconds) as progress:
         pieces = composer.takes(request, progress=progress)
     _write({path: piece for files, piece in zip(paths, pieces, strict=True) for path in files})
@@ -130,8 +145,7 @@ def render(
     from preludio.compose import Piece
 
     performance = _read(file)
-    stem = _stem(out if out is not None else file)
-    paths = [stem.with_name(stem.name + suffix) for suffix in (".wav", ".svg", ".png")]
+    paths = _places(_stem(out if out is not None else file), (".wav", ".svg", ".png"), file)
     piece = Piece(performance, prompt_ms=0)
     _write(dict.fromkeys(paths, piece))
     result = _described(piece, paths)
@@ -139,17 +153,50 @@ def render(
 
 
 def _read(path: Path) -> Performance:
+    """A file's performance; what was repaired in it is said only if there is music in it, so that an error stays one line."""
     from preludio.midi import read_midi
 
-    performance = read_midi(path)
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always", PreludioWarning)
+        performance = read_midi(path)
     if not len(performance):
         raise MidiError(f"{path}: it has no piano notes; choose a file with some (channel 10, the drums, does not count)")
+    for note in notes:
+        warnings.warn_explicit(note.message, note.category, note.filename, note.lineno)
     return performance
+
+
+def _require_playable(request: Request) -> None:
+    """Asks now what the sound would refuse after hours of composing."""
+    from preludio.render.sound import MAX_SECONDS
+
+    before = 0.0 if request.prompt is None else request.prompt.duration_ms / 1000
+    if request.prompt_seconds is not None:
+        before = min(before, request.prompt_seconds)
+    if before + request.seconds > MAX_SECONDS - ENDING_SECONDS:
+        asked = f"{before + request.seconds:,.0f} seconds" + (", its prompt included" if before else "")
+        raise RequestError(f"the piece would last {asked}; sound is made for at most {MAX_SECONDS - ENDING_SECONDS:,}: ask for fewer")
 
 
 def _stem(path: Path) -> Path:
     """PATH without a suffix of ours, so that `--out piece.mid` means what it seems to."""
-    return path.with_suffix("") if path.suffix.lower() in (".mid", ".midi", ".wav", ".svg", ".png") else path
+    name = path.stem if path.suffix.lower() in (".mid", ".midi", ".wav", ".svg", ".png") else path.name
+    is_folder = name == path.name and os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises for a name that is too long)
+    if is_folder or name in ("", ".", ".."):
+        raise OutputError(f"{path} names a folder, not a piece: choose a name in it, such as {path / 'piece'}")
+    return path.parent / name
+
+
+def _places(stem: Path, suffixes: tuple[str, ...], source: Path | None) -> list[Path]:
+    """Where the files go, all of which can be written, and none of which is the file that was read."""
+    from preludio.files import require_writable
+
+    paths = [stem.with_name(stem.name + suffix) for suffix in suffixes]
+    for path in paths:
+        require_writable(path)  # now rather than after composing
+        if source is not None and path.exists() and path.samefile(source):
+            raise OutputError(f"{path} is the very file that was read, and would be lost: choose another name with --out")
+    return paths
 
 
 def _write(pieces: dict[Path, Piece]) -> None:
@@ -204,7 +251,24 @@ def _summary(results: list[dict[str, Any]]) -> str:
 
 
 def _say(facts: dict[str, Any], summary: str, as_json: bool) -> None:
-    typer.echo(json.dumps(facts) if as_json else summary)
+    _print(json.dumps(facts) if as_json else summary)
+
+
+def _print(text: str) -> None:
+    """On stdout."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _discard(sys.stdout)
+        raise OutputError(f"cannot print the result: {error.strerror}; send stdout elsewhere") from None
+
+
+def _discard(stream: Any) -> None:
+    """Sends what is still in the stream's buffer nowhere: Python would try again at its end, and complain."""
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), stream.fileno())
 
 
 def _fail(message: str, code: int = 2) -> int:
@@ -212,8 +276,18 @@ def _fail(message: str, code: int = 2) -> int:
     return code
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **_: Any) -> None:
-    if issubclass(category, PreludioWarning):
-        typer.echo(f"preludio: note: {message}", err=True)
-    else:
-        typer.echo(warnings.formatwarning(message, category, place[0], place[1]), err=True)
+@contextmanager
+def _notes_on_stderr() -> Iterator[None]:
+    """What was repaired is one line on stderr each; other warnings are shown as ever."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def say(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if issubclass(category, PreludioWarning):
+                typer.echo(f"preludio: note: {' '.join(str(message).split())}", err=True)
+            else:
+                show(message, category, *place, **more)
+
+        warnings.simplefilter("always", PreludioWarning)
+        warnings.showwarning = say
+        yield

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from preludio.errors import OutputError
@@ -15,35 +15,15 @@ from preludio.errors import OutputError
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a path beside `path` to write to; on leaving it is renamed into place, on any exception it is removed.
 
-    Missing parent folders are made.
+    Missing parent folders are made, and removed again if nothing came of it. A symbolic link stays: what it points to is replaced.
 
     Raises:
         OutputError: the place cannot be written; the text names it, the fault and the remedy.
     """
-    target = Path(path)
-    with _beside(target) as beside:
+    with _beside(path) as (beside, target):
         yield beside
+        _sync(beside)
         beside.replace(target)
-
-
-@contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A new empty file beside the target, gone at the end if it was not renamed."""
-    beside: Path | None = None
-    try:
-        if target.is_dir():
-            raise OutputError(f"cannot write {target}: it is a folder; name a file")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{target.name[:100]}.", suffix=target.suffix, dir=target.parent)
-        os.close(handle)
-        beside = Path(name)
-        beside.chmod(0o666 & ~_umask())  # mkstemp makes private files
-        yield beside
-    except OSError as error:
-        raise OutputError(f"cannot write {target}: {error.strerror or error}; choose another place or free some space") from error
-    finally:
-        if beside is not None:
-            beside.unlink(missing_ok=True)
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
@@ -57,16 +37,60 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
 
 def require_writable(path: str | os.PathLike[str]) -> None:
-    """Tries whether `path` could be written, and leaves it as it is.
+    """Tries whether `path` could be written, and leaves everything as it is.
 
     Raises:
         OutputError: as `replacing`.
     """
-    with _beside(Path(path)):
+    with _beside(path):
         pass
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+@contextmanager
+def _beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
+    """A new empty file beside the target, and the target; if it was not renamed it is gone at the end, with the folders made for it."""
+    try:
+        target = _target(path)
+        beside = target.with_name(f".{target.stem[:16]}.{secrets.token_hex(6)}{target.suffix[:16]}")  # short: names have 255 bytes
+        new_folders = [folder for folder in target.parents if not folder.exists()]
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            beside.touch(mode=0o666, exist_ok=False)  # less the umask
+            yield beside, target
+        except OutputError as error:  # of a writer that knows only the file beside
+            raise OutputError(str(error).replace(str(beside), os.fspath(path))) from error
+        finally:
+            _clear(beside, new_folders)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another place or free some space") from error
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """Where the file is to lie, links followed; refuses what a rename would destroy."""
+    try:
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise OutputError(f"cannot write {path}: it is a folder; name a file")
+        if target.exists() and not target.is_file():
+            raise OutputError(f"cannot write {path}: it is a device or a pipe; name a file")
+    except ValueError as error:  # a null character
+        raise OutputError(f"cannot write {str(path)!r}: {error}; choose another name") from None
+    return target
+
+
+def _sync(file: Path) -> None:
+    """Has the disk take the bytes, so that a full one is noticed now and a power cut leaves the old file or the new."""
+    handle = os.open(file, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _clear(file: Path, folders: Iterable[Path]) -> None:
+    """Removes the file if it is there, and the folders, innermost first, that are empty."""
+    with suppress(OSError):
+        file.unlink()
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()

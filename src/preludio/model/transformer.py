@@ -60,8 +60,8 @@ class Transformer(nn.Module):
         return F.linear(_norm(x, self.norm), self.unembedding)
 
     def to_checkpoint(self, **about: Any) -> Checkpoint:
-        """The weights as float32 arrays, with what is to be said about them."""
-        arrays: Arrays = {name: parameter.detach().float().cpu().numpy() for name, parameter in self.named_parameters()}
+        """A copy of the weights as float32 arrays, with what is to be said about them."""
+        arrays: Arrays = {name: np.array(parameter.detach().float().cpu().numpy()) for name, parameter in self.named_parameters()}
         return Checkpoint(self.config, {name: arrays[name] for name in array_shapes(self.config)}, about)
 
     @classmethod
