@@ -56,6 +56,8 @@ def _beside(path: str | os.PathLike[str]) -> Iterator[tuple[Path, Path]]:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             beside.touch(mode=0o666, exist_ok=False)  # less the umask
+            with suppress(FileNotFoundError):
+                target.lstat()  # a name that is too long for the file system fails here
             yield beside, target
         except OutputError as error:  # of a writer that knows only the file beside
             raise OutputError(str(error).replace(str(beside), os.fspath(path))) from error
