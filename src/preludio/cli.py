@@ -38,6 +38,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on s
 
 def main() -> None:
     """The program `preludio`."""
+    # One thread of linear algebra: a second one gains a quarter on an idle machine, and loses most of the speed on a busy one, where
+    # each of a step's small products waits for both. Set the variable to choose otherwise; it counts until NumPy is loaded.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # unfinished files go, as after Ctrl-C
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
