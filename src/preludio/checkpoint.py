@@ -36,6 +36,8 @@ CARD_FILE = "model.json"
 FORMAT = 1
 MAX_CARD_BYTES = 1 << 20
 MAX_HEADER_BYTES_PER_ARRAY = 256  # of the safetensors file; ours need 100
+_SHORT = reprlib.Repr()  # for values that a hostile file chose
+_SHORT.maxstring = 300
 _AGAIN = "fetch or train the model again"
 BUNDLED = Path(__file__).parent / "models"
 DEFAULT_MODEL = "small"
@@ -57,9 +59,9 @@ class ModelConfig:
             value = getattr(self, field.name)
             if field.name == "relative_per_head":
                 if not isinstance(value, bool):
-                    raise CheckpointError(f"model setting {field.name} must be true or false, not {reprlib.repr(value)}")
+                    raise CheckpointError(f"model setting {field.name} must be true or false, not {_SHORT.repr(value)}")
             elif not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1 << 16:
-                raise CheckpointError(f"model setting {field.name} must be a whole number from 1 to 65,536, not {reprlib.repr(value)}")
+                raise CheckpointError(f"model setting {field.name} must be a whole number from 1 to 65,536, not {_SHORT.repr(value)}")
         if self.d_model % self.n_heads:
             raise CheckpointError(f"d_model ({self.d_model}) must be a multiple of n_heads ({self.n_heads})")
 
@@ -178,7 +180,7 @@ def find(model: str | os.PathLike[str]) -> Path:
         if (folder / CARD_FILE).is_file():
             return folder
     names = ", ".join(bundled_models()) or "none"
-    shown = reprlib.repr(os.fspath(model))
+    shown = _SHORT.repr(os.fspath(model))
     raise CheckpointError(f"no model {shown}: name a bundled one ({names}) or a directory that holds {CARD_FILE} and {WEIGHTS_FILE}")
 
 
@@ -203,7 +205,7 @@ def _read_card(path: Path) -> dict[str, Any]:
     if not isinstance(card, dict) or not isinstance(card.get("about", {}), dict):
         raise CheckpointError(f"{path} does not describe a model; {_AGAIN}")
     if card.get("format") != FORMAT or isinstance(card["format"], bool):
-        shown = reprlib.repr(card.get("format"))
+        shown = _SHORT.repr(card.get("format"))
         raise CheckpointError(f"{path} has format {shown}, this program reads {FORMAT}: use the program that wrote it")
     if card.get("vocabulary_hash") != VOCABULARY_HASH:
         raise CheckpointError(f"{path} was made for another vocabulary: its tokens mean other notes here; use the program that trained it")
@@ -244,11 +246,11 @@ def _check_arrays(config: ModelConfig, arrays: Mapping[str, npt.NDArray[Any]], w
     shapes = array_shapes(config)
     for name in sorted(set(shapes) ^ set(arrays)):
         what = "missing" if name in shapes else "not part of such a model"
-        raise CheckpointError(f"{where}: array {reprlib.repr(name)} is {what}; {_AGAIN}")
+        raise CheckpointError(f"{where}: array {_SHORT.repr(name)} is {what}; {_AGAIN}")
     for name, shape in shapes.items():
         array = arrays[name]
         if array.shape != shape or array.dtype not in (np.float16, np.float32):
-            found = f"{array.dtype} {reprlib.repr(array.shape)}"
+            found = f"{array.dtype} {_SHORT.repr(array.shape)}"
             raise CheckpointError(f"{where}: array {name!r} is {found}; float32 or float16 {shape} is needed; {_AGAIN}")
         if not np.isfinite(array).all():
             raise CheckpointError(f"{where}: array {name!r} holds numbers that are not finite; {_AGAIN}")
