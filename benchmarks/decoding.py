@@ -1,7 +1,7 @@
 """Decoding speed of the engines, batch 1: `python benchmarks/decoding.py [--sizes small base] [--repeats 5]`.
 
-Per size: tokens per second of single steps at a context of 100 and of 2,000, and of a whole piece of 2,048 tokens; the time of a prompt of
-1,000 tokens; eight takes side by side. Random weights: the arithmetic does not care. Median, and in brackets the slowest and fastest repeat.
+Per size: tokens per second of single steps at a context of 100 and of 2,000, and of a whole piece of 2,048 tokens; the time of a prompt
+of 1,000 tokens; eight takes side by side. Random weights: the arithmetic does not care. Median, slowest and fastest repeat.
 NumPy's own threads are used; set OPENBLAS_NUM_THREADS=1 for one thread.
 """
 

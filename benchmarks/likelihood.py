@@ -41,7 +41,8 @@ class Score(NamedTuple):
 def score(model: Transformer, ids: npt.NDArray[np.uint16]) -> Score:
     """The segments of one performance."""
     whole = len(ids) // SEGMENT * SEGMENT
-    batches = [*torch.from_numpy(ids[:whole].astype(np.int64)).view(-1, SEGMENT).split(BATCH)] if whole else []
+    segments = torch.from_numpy(ids[:whole].astype(np.int64)).view(-1, SEGMENT)
+    batches = [segments[first : first + BATCH] for first in range(0, len(segments), BATCH)]
     if len(ids) - whole > 1:
         batches.append(torch.from_numpy(ids[whole:].astype(np.int64))[None])
     nats = sum(negative_log_likelihood(model, batch) for batch in batches)
