@@ -321,6 +321,8 @@ def crop(performance: Performance, start_ms: int, end_ms: int | None = None) -> 
     stop_ms = MAX_MS if end_ms is None else min(_whole("end_ms", end_ms), MAX_MS)
     if not 0 <= start_ms <= stop_ms:
         raise PerformanceError(f"cannot crop from {start_ms} ms to {stop_ms} ms: choose 0 <= start <= end")
+    if start_ms == stop_ms:  # else what is held there would leave notes without length
+        return Performance()
     notes = performance.notes
     notes = notes[(notes["onset_ms"] < stop_ms) & ((notes["offset_ms"] > start_ms) | (notes["onset_ms"] >= start_ms))]
     onset_ms, offset_ms = (np.clip(notes[name], start_ms, stop_ms) - start_ms for name in ("onset_ms", "offset_ms"))
