@@ -38,8 +38,6 @@ SAVE_EVERY_SECONDS = 300
 def load_split(maestro: Path, split: str, cache: Path) -> list[Piece]:
     """The pieces of one official split, each START, its ids, END; kept in `cache` so that a second start is quick."""
     if not cache.exists():
-        from maestro import encoded_split
-
         pieces = list(encoded_split(maestro, split))
         np.savez(cache, ids=np.concatenate(pieces), lengths=[len(piece) for piece in pieces])
     with np.load(cache, allow_pickle=False) as stored:

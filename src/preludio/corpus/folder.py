@@ -1,0 +1,51 @@
+"""Any folder or zip with MIDI files in it, however deep."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import PurePosixPath
+
+from preludio.corpus.archive import Place
+from preludio.corpus.entry import Entry
+from preludio.errors import MidiError, PreludioWarning
+from preludio.midi import MAX_BYTES, read_midi
+from preludio.performance import Performance
+
+MIDI_SUFFIXES = (".mid", ".midi", ".kar")
+
+
+class FolderSource:
+    """MIDI files of which only the names are known; without splits."""
+
+    kind = "folder"
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+
+    def entries(self) -> list[Entry]:
+        """One for each `.mid`, `.midi` or `.kar`, in capitals or not, sorted by name."""
+        return [Entry(self.kind, name, title=PurePosixPath(name).stem) for name in midi_names(self.place)]
+
+    def read(self, entry: Entry) -> Performance:
+        """As `Source`; warns as `read_midi`."""
+        return read_performance(self.place, entry.name)
+
+
+def midi_names(place: Place) -> list[str]:
+    """The names that MIDI files have, whatever lies behind them."""
+    return [name for name in place.names() if name.lower().endswith(MIDI_SUFFIXES)]
+
+
+def read_performance(place: Place, name: str) -> Performance:
+    """A MIDI file of a place; what `read_midi` says of it names the place and the file."""
+    data = place.read(name, MAX_BYTES)
+    where = f"{place.path}: {name}"
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PreludioWarning)
+        try:
+            performance = read_midi(data)
+        except MidiError as error:
+            raise MidiError(str(error).replace("MIDI data", where, 1)) from None
+    for warning in caught:
+        warnings.warn(str(warning.message).replace("MIDI data", where, 1), warning.category, stacklevel=2)
+    return performance
