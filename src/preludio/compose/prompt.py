@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.errors import RequestError
-from preludio.performance import STEP_MS, Performance, crop, pack_notes, quantise, sustain, to_steps
-from preludio.tokens import NOTE_OFF, START, TIME_SHIFT, VELOCITY, Ids, encode
+from preludio.performance import STEP_MS, Notes, Pedals, Performance, crop, pack_notes, quantise, sustain, to_steps
+from preludio.tokens import LAST_STEP, NOTE_OFF, START, TIME_SHIFT, VELOCITY, Ids, encode
 
 # Room within the window for striking anew what is held where a long prompt's last part begins: each of 128 keys may need three events.
 RESTRIKE_ROOM = 384
+ROOM_STEPS = 2 * 24 * 3600 * 1000 // STEP_MS  # between the cut and the end of time: more than can be asked for
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,19 @@ def prepare(performance: Performance | None, prompt_seconds: float | None, windo
     grid = quantise(sustain(performance))
     end_ms = grid.duration_ms
     if prompt_seconds is not None:
-        end_ms = min(end_ms, int(prompt_seconds * 1000) // STEP_MS * STEP_MS)
+        end_ms = min(end_ms, round(min(prompt_seconds, end_ms / 1000) * 1000 / STEP_MS) * STEP_MS)
     ids = _open_ended(grid, 0, end_ms)
     if not len(ids):
         raise RequestError(f"the prompt has no notes in its first {end_ms / 1000:g} seconds: use more of it (--prompt-seconds)")
     cut_step = int(_steps(ids).sum())
-    held = _held(performance, grid, cut_step)
-    return Prompt(_within(window, ids, grid, end_ms), cut_step, _kept(performance, held, cut_step), held)
+    if cut_step > LAST_STEP - ROOM_STEPS:
+        raise RequestError("the prompt goes on for over 22 days: use less of it (--prompt-seconds)")
+    begun = performance.notes[to_steps(performance.notes["onset_ms"]) * STEP_MS < end_ms]
+    sounding = grid.notes["pitch"][(grid.notes["onset_ms"] < end_ms) & (grid.notes["offset_ms"] > end_ms)]
+    strikes = {pitch: int(np.flatnonzero(begun["pitch"] == pitch)[-1]) for pitch in sounding.tolist()}
+    held = {pitch: (int(begun["onset_ms"][last]), int(begun["velocity"][last])) for pitch, last in strikes.items()}
+    kept = _kept(np.delete(begun, list(strikes.values())), performance.pedals, cut_step)
+    return Prompt(_within(window, ids, grid, end_ms), cut_step, kept, held)
 
 
 def _open_ended(grid: Performance, start_ms: int, end_ms: int) -> Ids:
@@ -75,32 +82,18 @@ def _steps(ids: Ids) -> npt.NDArray[np.int64]:
 
 def _within(window: int, ids: Ids, grid: Performance, end_ms: int) -> Ids:
     """All ids after START, or, where they do not fit the window, as many of the last as do: struck anew where the part begins."""
+    start = np.array([START], dtype=np.uint16)
     if len(ids) < window:
-        return np.concatenate([np.array([START], dtype=np.uint16), ids])
+        return np.concatenate([start, ids])
     room = max(window - RESTRIKE_ROOM, window // 2)
     start_step = int(_steps(ids)[:-room].sum())
-    return _open_ended(grid, start_step * STEP_MS, end_ms)
+    last_part = _open_ended(grid, start_step * STEP_MS, end_ms)
+    return last_part if len(last_part) else start  # nothing: only in a window smaller than one step's offs
 
 
-def _held(performance: Performance, grid: Performance, cut_step: int) -> dict[int, tuple[int, int]]:
-    """What sounds at the cut on the grid, with the onsets and velocities as they were played."""
-    on_grid, cut_ms = grid.notes, cut_step * STEP_MS
-    pitches = on_grid["pitch"][(on_grid["onset_ms"] <= cut_ms) & (on_grid["offset_ms"] > cut_ms)]
-    notes = performance.notes[to_steps(performance.notes["onset_ms"]) <= cut_step]
-    return {pitch: _last_strike(notes, pitch) for pitch in pitches.tolist()}
-
-
-def _last_strike(notes: npt.NDArray[np.void], pitch: int) -> tuple[int, int]:
-    strike = notes[notes["pitch"] == pitch][-1]
-    return int(strike["onset_ms"]), int(strike["velocity"])
-
-
-def _kept(performance: Performance, held: Mapping[int, tuple[int, int]], cut_step: int) -> Performance:
-    """The prompt up to the cut as it was played, pedal and all, without the held notes."""
+def _kept(notes: Notes, pedals: Pedals, cut_step: int) -> Performance:
+    """As it was played, pedal and all, up to the cut."""
     cut_ms = cut_step * STEP_MS
-    notes = performance.notes[to_steps(performance.notes["onset_ms"]) <= cut_step]
-    held_since = np.full(128, -1)
-    held_since[list(held)] = [onset_ms for onset_ms, _ in held.values()]
-    notes = notes[held_since[notes["pitch"]] != notes["onset_ms"]]
-    offset_ms = np.minimum(notes["offset_ms"], np.maximum(cut_ms, notes["onset_ms"]))
-    return Performance(pack_notes(notes["onset_ms"], offset_ms, notes["pitch"], notes["velocity"]), np.minimum(performance.pedals, cut_ms))
+    too_long = to_steps(notes["offset_ms"]) > cut_step
+    offset_ms = np.where(too_long, np.maximum(cut_ms, notes["onset_ms"]), notes["offset_ms"])
+    return Performance(pack_notes(notes["onset_ms"], offset_ms, notes["pitch"], notes["velocity"]), np.minimum(pedals, cut_ms))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from preludio.compose.request import Request
 
+COLDEST = 1e-6  # below, logits of float32 divided by it overflow, and only the likeliest has a chance anyway
 Floats = npt.NDArray[np.floating[Any]]
 
 
@@ -30,7 +31,7 @@ def sample(logits: Floats, allowed: npt.NDArray[np.bool_], request: Request, rng
 def temper(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
     """Probabilities at a temperature; at 0 all on the likeliest. float64, so that engines that differ in a last bit draw alike."""
     shifted = logits.astype(np.float64) - logits.max()
-    if temperature == 0:
+    if temperature < COLDEST:
         weights = (shifted == 0).astype(np.float64)
         weights[int(np.argmax(weights)) + 1 :] = 0  # one of several equals
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -28,10 +29,11 @@ class Take:
     """Turns logits into one next id after another until the piece is over."""
 
     def __init__(self, request: Request, prompt: Prompt, number: int) -> None:
-        self._request = request
+        self._request, self._freely = request, freely(request)
         self._rng = np.random.default_rng([request.seed, number])
         self._grammar = Grammar()
-        self._rules: list[Rule] = guards()
+        self._guards = guards()
+        self._rules: list[Rule] = [*self._guards]
         self._onsets: dict[int, tuple[int, int]] = {}  # pitch -> (onset_ms, velocity) of what sounds
         for token in prompt.context[prompt.context != START].tolist():
             self._hear(token)
@@ -50,7 +52,8 @@ class Take:
 
     def choose(self, logits: npt.NDArray[np.float32]) -> int:
         """logits (391,) -> the id that comes next."""
-        return sample(logits, narrowed(self._grammar.allowed(), self._rules), self._request, self._rng)
+        request = self._freely if any(guard.alarmed for guard in self._guards) else self._request
+        return sample(logits, narrowed(self._grammar.allowed(), self._rules), request, self._rng)
 
     def push(self, token: int) -> Note | None:
         """Goes on by one id; the note that it ends, if it ends one."""
@@ -83,3 +86,14 @@ class Take:
         return Note(onset_ms, offset_ms, pitch, velocity)
 
 
+
+def freely(request: Request) -> Request:
+    """The request with its filters no narrower than by default: narrow ones are what lets a model fall into loops and silence."""
+    plain = Request()
+    return replace(
+        request,
+        temperature=max(request.temperature, plain.temperature),
+        top_k=plain.top_k,
+        top_p=max(request.top_p, plain.top_p),
+        min_p=min(request.min_p, plain.min_p),
+    )
