@@ -209,8 +209,17 @@ def _reason(error: BaseException) -> str:
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
     """As urllib follows them, to safe addresses alone."""
 
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except ValueError:  # no address at all
+            raise PreludioError(f"{req.full_url}: leads to something that is not an https address; try again later") from None
+        finally:
+            fp.close()
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        fp.close()
         _require_safe(newurl, req.full_url)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
