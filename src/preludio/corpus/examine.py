@@ -1,0 +1,204 @@
+"""Every entry of the sources read, cleaned, encoded and fingerprinted, on all cores, a batch of files at a time.
+
+A batch's results are one file, written whole or not at all. So a run that was killed goes on after its last batch, memory holds one batch
+for each process however many files there are, and the results are the same for any number of processes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from preludio.corpus.clean import RULES, Rule, clean
+from preludio.corpus.entry import Entry, Source
+from preludio.corpus.fingerprint import LANDMARK, Fingerprint, fingerprint
+from preludio.errors import PreludioError, PreludioWarning
+from preludio.files import replacing
+from preludio.performance import Performance
+from preludio.tokens import VOCABULARY_HASH, Ids, encode
+
+BATCH = 32  # files: a second or less of work, so little is lost to a kill
+HELD_OUT = ("validation", "test")
+
+Counts = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one entry once it has been read; all 0 and empty if it could not be."""
+
+    entry: Entry
+    fault: str  # why it cannot be used; "" if it can
+    notes: str  # what was mended
+    n_notes: int = 0
+    n_tokens: int = 0
+    seconds: float = 0.0
+    pedal_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Examined:
+    """One entry's facts and arrays."""
+
+    facts: Facts
+    ids: Ids
+    landmarks: Fingerprint
+    pitches: Counts  # (128,) notes of each pitch
+    velocities: Counts  # (128,) notes of each velocity
+
+
+def examine(source: Source, entry: Entry, rules: Sequence[Rule]) -> Examined:
+    """One entry; a file that cannot be read is a fact, not an error."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", PreludioWarning)
+        performance, reasons = _usable(source, entry, rules)
+    reasons = (*(str(warning.message) for warning in caught), *reasons)
+    if performance is not None:
+        return _measured(entry, performance, "; ".join(reasons))
+    nothing = np.zeros(128, dtype=np.uint32)
+    facts = Facts(entry, fault=reasons[-1], notes="; ".join(reasons[:-1]))
+    return Examined(facts, np.empty(0, np.uint16), np.empty(0, LANDMARK), nothing, nothing)
+
+
+def _usable(source: Source, entry: Entry, rules: Sequence[Rule]) -> tuple[Performance | None, tuple[str, ...]]:
+    """The cleaned performance and what was done to it, or None and why not. What is held out stays as it was played."""
+    try:
+        performance = source.read(entry)
+    except PreludioError as error:
+        return None, (str(error),)
+    if not len(performance):
+        return None, ("no notes",)
+    return (performance, ()) if entry.split in HELD_OUT else clean(performance, rules)
+
+
+def _measured(entry: Entry, performance: Performance, mended: str) -> Examined:
+    ids = encode(performance)
+    pedal_ms = int((performance.pedals[:, 1] - performance.pedals[:, 0]).sum())
+    seconds = performance.duration_ms / 1000
+    facts = Facts(entry, "", mended, len(performance), len(ids), seconds, pedal_ms / 1000)
+    pitches, velocities = (
+        np.bincount(performance.notes[name], minlength=128).astype(np.uint32) for name in ("pitch", "velocity")
+    )
+    return Examined(facts, ids, fingerprint(performance), pitches, velocities)
+
+
+class Examination:
+    """All entries of some sources, examined batch by batch in a folder of its own."""
+
+    def __init__(self, sources: Sequence[Source], rule_names: Sequence[str], folder: Path) -> None:
+        """`folder` is where the results go: one subfolder for each set of entries and rules, so that another set starts afresh.
+
+        Raises:
+            PreludioError: a source is missing or not what it says.
+        """
+        self.sources = sources
+        self.rules = [rule for rule in RULES if rule.name in rule_names]
+        self.work = [(number, entry) for number, source in enumerate(sources) for entry in source.entries()]
+        asked = [VOCABULARY_HASH, list(rule_names), [(number, asdict(entry)) for number, entry in self.work]]
+        self.folder = folder / hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
+
+    @property
+    def n_batches(self) -> int:
+        return -(-len(self.work) // BATCH)
+
+    def path(self, batch: int) -> Path:
+        return self.folder / f"{batch:07}.npz"
+
+    def entries(self, batch: int) -> list[tuple[int, Entry]]:
+        return self.work[batch * BATCH : (batch + 1) * BATCH]
+
+    def run(self, processes: int | None = None) -> Iterator[int]:
+        """Does what is not done yet; yields the number of files done so far, now and then."""
+        missing = [batch for batch in range(self.n_batches) if not self.path(batch).exists()]
+        done = len(self.work) - sum(len(self.entries(batch)) for batch in missing)
+        yield done
+        tasks = ((str(self.path(batch)), self.entries(batch)) for batch in missing)
+        for n in _everywhere(self.sources, self.rules, tasks, min(processes or _cores(), max(len(missing), 1))):
+            done += n
+            yield done
+
+    def results(self) -> Iterator[Examined]:
+        """Everything, in the order of the entries, one batch in memory at a time."""
+        for batch in range(self.n_batches):
+            yield from load_batch(self.path(batch))
+
+    def light(self) -> Iterator[tuple[Facts, Fingerprint]]:
+        """Without ids: they stay on the disk."""
+        for batch in range(self.n_batches):
+            with np.load(self.path(batch), allow_pickle=False) as stored:
+                yield from zip(_facts(stored), _parts(stored, "landmarks"), strict=True)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# --- processes --------------------------------------------------------------------------------------------------------------------
+
+Task = tuple[str, list[tuple[int, Entry]]]
+_hands: tuple[Sequence[Source], Sequence[Rule]]  # what a worker process works with
+
+
+def _everywhere(sources: Sequence[Source], rules: Sequence[Rule], tasks: Iterator[Task], processes: int) -> Iterator[int]:
+    if processes == 1:
+        _begin(sources, rules)
+        yield from map(_batch, tasks)
+        return
+    with multiprocessing.get_context("spawn").Pool(processes, _begin, (sources, rules)) as pool:
+        yield from pool.imap_unordered(_batch, tasks)
+
+
+def _begin(sources: Sequence[Source], rules: Sequence[Rule]) -> None:
+    global _hands
+    _hands = sources, rules
+
+
+def _batch(task: Task) -> int:
+    path, entries = task
+    sources, rules = _hands
+    save_batch(path, [examine(sources[number], entry, rules) for number, entry in entries])
+    return len(entries)
+
+
+# --- a batch at rest --------------------------------------------------------------------------------------------------------------
+
+
+def save_batch(path: str | os.PathLike[str], examined: Sequence[Examined]) -> None:
+    """Arrays end to end, and their lengths; the facts as JSON."""
+    arrays: dict[str, npt.NDArray[Any]] = {
+        "facts": np.frombuffer(json.dumps([asdict(one.facts) for one in examined]).encode(), dtype=np.uint8),
+        "ids": np.concatenate([one.ids for one in examined]),
+        "ids_lengths": np.array([len(one.ids) for one in examined]),
+        "landmarks": np.concatenate([one.landmarks for one in examined]),
+        "landmarks_lengths": np.array([len(one.landmarks) for one in examined]),
+        "pitches": np.stack([one.pitches for one in examined]),
+        "velocities": np.stack([one.velocities for one in examined]),
+    }
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def load_batch(path: Path) -> list[Examined]:
+    """What `save_batch` wrote."""
+    with np.load(path, allow_pickle=False) as stored:
+        columns = _facts(stored), _parts(stored, "ids"), _parts(stored, "landmarks"), stored["pitches"], stored["velocities"]
+        return [Examined(*row) for row in zip(*columns, strict=True)]
+
+
+def _facts(stored: Any) -> list[Facts]:
+    rows = json.loads(stored["facts"].tobytes())
+    return [Facts(**{**row, "entry": Entry(**row["entry"])}) for row in rows]
+
+
+def _parts(stored: Any, name: str) -> list[npt.NDArray[Any]]:
+    return np.split(stored[name], np.cumsum(stored[f"{name}_lengths"])[:-1])
