@@ -75,15 +75,10 @@ class NpzSource:
 
     def _pieces(self, member: str) -> list[Ids]:
         if self._last is None or self._last[0] != member:
-            data = self.place.read(member, MAX_ARRAY_BYTES)
             try:
-                pieces = (piece for row in _rows(data) for piece in _split_at_specials(_checked(row)))
-                self._last = member, list(itertools.islice(pieces, MAX_PIECES + 1))
-                if len(self._last[1]) > MAX_PIECES:
-                    raise ValueError(f"more than {MAX_PIECES:,} pieces")
-            except (ValueError, TypeError, IndexError, KeyError, OverflowError, RecursionError, MemoryError, SyntaxError) as error:
-                fault = str(error).splitlines()[0] if str(error) else type(error).__name__
-                raise PreludioError(f"{self.place.path}: {member}: {fault}; {_REMEDY}") from None
+                self._last = member, _pieces(self.place.read(member, MAX_ARRAY_BYTES))
+            except ValueError as error:
+                raise PreludioError(f"{self.place.path}: {member}: {error}; {_REMEDY}") from None
         return self._last[1]
 
 
@@ -125,6 +120,20 @@ def _numbers_in(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"([0-9]{1,15})", name)]
 
 
+def _pieces(data: bytes) -> list[Ids]:
+    """What a `.npy` file holds. All that is wrong with it is a ValueError of one line."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd escapes in damaged text
+            pieces = (piece for row in _rows(data) for piece in _split_at_specials(_checked(row)))
+            result = list(itertools.islice(pieces, MAX_PIECES + 1))
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError, MemoryError, SyntaxError) as error:
+        raise ValueError((str(error) or type(error).__name__).splitlines()[0]) from None
+    if len(result) > MAX_PIECES:
+        raise ValueError(f"more than {MAX_PIECES:,} pieces")
+    return result
+
+
 def _rows(data: bytes) -> Iterator[Array]:
     """The arrays in a `.npy` file: one, the rows of a table, or the items of a list."""
     shape, fortran, descr, start = _header(data)
@@ -155,9 +164,7 @@ def _header(data: bytes) -> tuple[tuple[int, ...], bool, Any, int]:
     end = start + int.from_bytes(data[8:start], "little")
     if end - start > 10_000 or end > len(data):
         raise ValueError("damaged in its header")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd escapes in a hostile header
-        header = ast.literal_eval(re.sub(r"(?<=\d)L\b", "", data[start:end].decode("utf-8" if data[6] > 2 else "latin-1").strip()))
+    header = ast.literal_eval(re.sub(r"(?<=\d)L\b", "", data[start:end].decode("utf-8" if data[6] > 2 else "latin-1").strip()))
     if not isinstance(header, dict) or not isinstance(header.get("shape"), tuple):
         raise ValueError("damaged in its header")
     return header["shape"], bool(header.get("fortran_order")), header.get("descr"), end
