@@ -1,7 +1,7 @@
 """What is worth learning from: rules that mend or refuse a performance, each with its threshold and what was measured.
 
-`clean` lets a performance through the rules one after another. The defaults are set so that no file of MAESTRO (1,099) nor of the
-GiantMIDI sample (56) is refused; the figures beside each threshold are theirs (docs/corpus.md has the table). To switch a rule off, leave it out:
+`clean` lets a performance through the rules one after another. The defaults refuse no file of MAESTRO (1,099) nor of the GiantMIDI sample
+(56); the figures beside each threshold are theirs (docs/corpus.md has the table). To switch a rule off, leave it out:
 
     clean(performance, [rule for rule in RULES if rule.name != "too sparse"])
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +61,8 @@ class TrimSilence:
     """Silence before the music and within it shortened, and pedalling long after it.
 
     Silence is where nothing sounds, the pedal included. MAESTRO waits 1.1 s at most before it begins, and 42 s between movements; a
-    movement cut from a GiantMIDI transcription may begin after 28 minutes of nothing.
+    movement cut from a GiantMIDI transcription may begin after 28 minutes of nothing. Each limit is 2 ms at least, for a pedal to go
+    down between two sounds.
     """
 
     before_ms: int = 1_000
@@ -72,9 +73,10 @@ class TrimSilence:
     def __call__(self, performance: Performance) -> tuple[Performance | None, str]:
         if not len(performance):
             return performance, ""
-        begin, length = _too_long_silences(sustain(performance).notes, self.before_ms, self.within_ms)
         notes, pedals = performance.notes, performance.pedals
-        end_ms = int(notes["offset_ms"].max()) + self.after_ms
+        sounding = sustain(performance).notes
+        begin, length = _too_long_silences(sounding, self.before_ms, self.within_ms)
+        end_ms = np.int64(sounding["offset_ms"].max()) + self.after_ms
         if not len(begin) and performance.duration_ms <= end_ms:
             return performance, ""
         onset_ms, offset_ms = (_without(notes[column], begin, length) for column in ("onset_ms", "offset_ms"))
@@ -84,22 +86,26 @@ class TrimSilence:
 
 
 def _too_long_silences(sounding: Notes, before_ms: int, within_ms: int) -> tuple[Times, Times]:
-    """What is to be cut out: where each piece begins, and its length."""
+    """What is to be cut out: where each piece begins, and its length.
+
+    A piece is cut soon after the sound before, so that a pedal that goes down for the next note stays as far before it as it was; and
+    a millisecond after, so that it does not catch the sound before.
+    """
     end = np.maximum.accumulate(sounding["offset_ms"]).astype(np.int64)
-    begin = np.concatenate([[before_ms], end[:-1] + within_ms])
-    length = sounding["onset_ms"] - begin
+    begin = np.concatenate([[0], end[:-1] + 1])
+    length = sounding["onset_ms"] - np.concatenate([[before_ms], end[:-1] + within_ms])
     cut = length > 0
     return begin[cut], length[cut]
 
 
-def _without(ms: npt.NDArray[np.int32], begin: Times, length: Times) -> npt.NDArray[np.int32]:
+def _without(ms: npt.NDArray[Any], begin: Times, length: Times) -> Times:
     """Times with the pieces cut out; a time within a piece becomes its beginning."""
     if not len(begin):
-        return ms
+        return ms.astype(np.int64)
     piece = np.searchsorted(begin, ms, side="right") - 1
     before = np.concatenate([[0], np.cumsum(length)])
     inside = np.minimum(ms - begin[piece], length[piece])
-    return np.where(piece < 0, ms, ms - before[piece] - inside).astype(np.int32)
+    return np.where(piece < 0, ms, ms - before[piece] - inside)
 
 
 # --- refusing ---------------------------------------------------------------------------------------------------------------------

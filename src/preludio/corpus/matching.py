@@ -21,7 +21,7 @@ import numpy.typing as npt
 from preludio.corpus.fingerprint import Fingerprint, Integers, distinct
 
 SAME_WORK = 0.6  # evidence: docs/corpus.md shows the two histograms
-SAME_PERFORMANCE = 0.5  # steadiness
+SAME_PERFORMANCE = 0.75  # steadiness
 FEWEST = 6  # landmarks in order, below which nothing is said
 
 COMMON = 200  # pieces: a hash of more names no candidate
@@ -29,7 +29,8 @@ REPEATS = 8  # times in one piece: a hash with more says where nothing is
 BLOCK = 128  # chords that one vote spans
 DIAGONAL = 16  # chords by which two performances may differ in a block (a chord read as two, an ornament)
 VOTES = 3  # distinct landmarks that make a diagonal
-APART = 16  # landmarks between two times that are compared: a few bars
+APART = 12  # landmarks between two times that are compared: a few bars
+FEWEST_PLACES = 8  # fewer count as so many, the missing ones as unsteady
 SPEEDS = (0.25, 4.0)  # beyond, no speed but chance
 STEADY_MS = 25.0  # by which one performance may differ from itself: two grids of 10 ms, jitter
 
@@ -67,6 +68,8 @@ def compare(one: Fingerprint, other: Fingerprint) -> Likeness:
     voted = _on_diagonals(one, other, here, there)
     here, there = here[voted], there[voted]
     in_order = len(np.unique(one["hash"][here]))
+    if in_order < VOTES:
+        return UNLIKE
     smaller = min(len(distinct(one)), len(distinct(other)))
     return Likeness(in_order, in_order / smaller, *_rhythm(one[here], other[there]))
 
@@ -89,14 +92,19 @@ def _ranges(first: Integers, times: Integers) -> Integers:
 def _on_diagonals(one: Fingerprint, other: Fingerprint, here: Integers, there: Integers) -> npt.NDArray[np.bool_]:
     """Which hits lie in a cell (block of chords, diagonal) with at least `VOTES` distinct landmarks. Cells overlap by half."""
     chord = one["chord"][here].astype(np.int64)
-    diagonal = other["chord"][there].astype(np.int64) - chord + 2**32
     _, landmark = np.unique(one["hash"][here], return_inverse=True)
     voted = np.zeros(len(here), dtype=np.bool_)
-    for block_shift in (0, BLOCK // 2):
-        for diagonal_shift in (0, DIAGONAL):
-            cell = (chord + block_shift) // BLOCK << 40 | (diagonal + diagonal_shift) // (2 * DIAGONAL)
+    for diagonal in _diagonals(one[here], other[there]):
+        for block_shift in (0, BLOCK // 2):
+            cell = (chord + block_shift) // BLOCK << 40 | diagonal
             voted |= _distinct_in_cell(cell, landmark) >= VOTES
     return voted
+
+
+def _diagonals(one: Fingerprint, other: Fingerprint) -> tuple[Integers, Integers]:
+    """For each hit the two diagonals, `2 * DIAGONAL` wide, that it lies on."""
+    difference = other["chord"].astype(np.int64) - one["chord"] + 2**32  # not negative
+    return difference // (2 * DIAGONAL), (difference + DIAGONAL) // (2 * DIAGONAL)
 
 
 def _distinct_in_cell(cell: Integers, landmark: Integers) -> Integers:
@@ -108,32 +116,40 @@ def _distinct_in_cell(cell: Integers, landmark: Integers) -> Integers:
 
 
 def _rhythm(one: Fingerprint, other: Fingerprint) -> tuple[float, float]:
-    """(steadiness, speed) of hits along the diagonal that has most."""
-    diagonal = other["chord"].astype(np.int64) - one["chord"]
-    if not len(diagonal):
+    """(steadiness, speed) of hits. A place is steady if time from it or to it, along a diagonal, passes at the common speed."""
+    begin, end = (np.concatenate(ends) for ends in zip(*(_spans(one["chord"], row) for row in _diagonals(one, other)), strict=True))
+    onset_ms, other_onset_ms = (part["onset_ms"].astype(np.float64) for part in (one, other))
+    span, other_span = onset_ms[end] - onset_ms[begin], other_onset_ms[end] - other_onset_ms[begin]
+    speed = _common_speed(other_span / np.maximum(span, 1.0))
+    if not speed:
         return 0.0, 0.0
-    distance = np.abs(diagonal - _densest(diagonal))
-    order = np.lexsort((distance, one["chord"]))
-    order = order[distance[order] <= BLOCK]
-    chord = one["chord"][order]
-    order = order[np.concatenate([[True], chord[1:] != chord[:-1]])]  # one hit for each place: the nearest to the diagonal
+    agree = np.abs(other_span - speed * span) <= STEADY_MS * max(speed, 1.0)
+    steady = np.concatenate([begin[agree], end[agree]])
+    return _fewer_places(one[steady], other[steady]) / max(_fewer_places(one, other), FEWEST_PLACES), speed
+
+
+def _fewer_places(one: Fingerprint, other: Fingerprint) -> int:
+    """How many places the hits touch, in the piece where they touch fewer: what comes twice there has only one partner here."""
+    return min(len(np.unique(one["chord"])), len(np.unique(other["chord"])))
+
+
+def _spans(chord: npt.NDArray[np.uint32], diagonal: Integers) -> tuple[Integers, Integers]:
+    """Pairs of hits on one diagonal, `APART` hits from each other."""
+    order = np.lexsort((chord, diagonal))
     apart = min(APART, len(order) // 2)
-    if apart < FEWEST:
-        return 0.0, 0.0
-    span, other_span = (part["onset_ms"][order].astype(np.float64) for part in (one, other))
-    span, other_span = span[apart:] - span[:-apart], other_span[apart:] - other_span[:-apart]
-    speed = float(np.median(other_span / np.maximum(span, 1)))
-    if not SPEEDS[0] <= speed <= SPEEDS[1]:
-        return 0.0, 0.0
-    return float(np.mean(np.abs(other_span - speed * span) <= STEADY_MS * max(speed, 1.0))), speed
+    begin, end = order[:-apart], order[apart:]
+    along = diagonal[begin] == diagonal[end]
+    return begin[along], end[along]
 
 
-def _densest(diagonal: Integers) -> int:
-    """The middle of the `DIAGONAL` that holds most hits."""
-    rising = np.sort(diagonal)
-    count = np.searchsorted(rising, rising + DIAGONAL, side="right") - np.arange(len(rising))
-    begin = int(np.argmax(count))
-    return int(rising[begin + count[begin] // 2])
+def _common_speed(speeds: npt.NDArray[np.float64]) -> float:
+    """The one that most share, within 1 %; 0.0 where there is none."""
+    speeds = np.sort(speeds[(speeds >= SPEEDS[0]) & (speeds <= SPEEDS[1])])
+    if not len(speeds):
+        return 0.0
+    count = np.searchsorted(speeds, speeds * 1.01, side="right") - np.arange(len(speeds))
+    first = int(np.argmax(count))
+    return float(np.median(speeds[first : first + count[first]]))
 
 
 class Index:

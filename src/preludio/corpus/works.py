@@ -27,31 +27,33 @@ SPELLINGS = {
     "haendel": "handel", "mussorgskij": "mussorgsky", "prokofieff": "prokofiev", "rachmaninoff": "rachmaninov",
     "schostakowitsch": "shostakovich", "skrjabin": "scriabin", "skryabin": "scriabin", "tschaikowsky": "tchaikovsky",
 }  # fmt: skip
-GENRES = {
-    "sonata": "sonata sonate sonatas sonaten son", "etude": "etude etudes study studies konzertetude konzertetuden", "prelude": "prelude preludes",
-    "fugue": "fugue fugues fuge fuga", "nocturne": "nocturne nocturnes", "waltz": "waltz waltzes valse valses", "polonaise": "polonaise polonaises",
-    "ballade": "ballade ballades", "scherzo": "scherzo scherzi scherzos", "impromptu": "impromptu impromptus", "mazurka": "mazurka mazurkas",
-    "rhapsody": "rhapsody rhapsodie rhapsodies", "fantasy": "fantasy fantasie fantasia fantaisie fantasien", "toccata": "toccata toccatas",
-    "rondo": "rondo rondeau", "suite": "suite suites", "partita": "partita partitas", "variations": "variations variationen",
-    "intermezzo": "intermezzo intermezzi intermezzos", "bagatelle": "bagatelle bagatelles", "romance": "romance romances",
-    "polka": "polka polkas", "march": "march marche",
-}  # fmt: skip
-_GENRE = {spelling: genre for genre, spellings in GENRES.items() for spelling in spellings.split()}
+GENRES = """
+    sonata sonate sonatas sonaten son | etude etudes study studies konzertetude konzertetuden | prelude preludes | fugue fugues fuge fuga
+    nocturne nocturnes | waltz waltzes valse valses | polonaise polonaises | ballade ballades | scherzo scherzi scherzos
+    impromptu impromptus | mazurka mazurkas | rhapsody rhapsodie rhapsodies | fantasy fantasie fantasia fantaisie fantasien
+    toccata toccatas | rondo rondeau | suite suites | partita partitas | variations variationen | intermezzo intermezzi intermezzos
+    bagatelle bagatelles | romance romances | polka polkas | march marche
+"""  # each by its first spelling
+_GENRE = {word: line.split()[0] for line in re.split(r"[|\n]", GENRES) for word in line.split()}
 _EMPTY_WORDS = frozenset(
-    "the and from for with a an la le les l d de des du della der die das et e in of on to by no nos op opus posth book livre band vol wtc wtk i ii "
-    "iii iv v vi major minor flat sharp dur moll complete selections movement movements mov first second third concert "
-    "arr arrangement edition version piece pieces cut allegro andante presto largo two three four six".split()
+    re.findall(
+        r"\w+",
+        """the and from for with on to by of in la le les de des du della der die das et no nos op opus posth
+        book livre band vol wtc wtk ii iii iv vi major minor flat sharp dur moll first second third two three four six
+        complete selections movement movements mov concert arr arrangement edition version piece pieces cut allegro andante presto largo""",
+    )
 )
 SCHUBERT_OPUS = {15: 760, 42: 845, 53: 850, 78: 894, 90: 899, 94: 780, 120: 664, 122: 568, 142: 935, 143: 784, 164: 537}  # -> Deutsch
-BEETHOVEN_SONATAS = (
-    (2, 1), (2, 2), (2, 3), (7, 0), (10, 1), (10, 2), (10, 3), (13, 0), (14, 1), (14, 2), (22, 0), (26, 0), (27, 1), (27, 2), (28, 0), (31, 1),
-    (31, 2), (31, 3), (49, 1), (49, 2), (53, 0), (54, 0), (57, 0), (78, 0), (79, 0), (81, 0), (90, 0), (101, 0), (106, 0), (109, 0), (110, 0), (111, 0),
+BEETHOVEN_SONATAS = (  # No. 1 to 32 -> opus, number
+    (2, 1), (2, 2), (2, 3), (7, 0), (10, 1), (10, 2), (10, 3), (13, 0), (14, 1), (14, 2), (22, 0), (26, 0), (27, 1), (27, 2), (28, 0),
+    (31, 1), (31, 2), (31, 3), (49, 1), (49, 2), (53, 0), (54, 0), (57, 0), (78, 0), (79, 0), (81, 0), (90, 0), (101, 0), (106, 0),
+    (109, 0), (110, 0), (111, 0),
 )  # fmt: skip
 NICKNAMES = {
     "liszt": {
         "waldesrauschen": ("s", 145, 1), "gnomenreigen": ("s", 145, 2), "leggierezza": ("s", 144, 2), "sospiro": ("s", 144, 3),
-        "campanella": ("s", 141, 3), "mazeppa": ("s", 139, 4), "follets": ("s", 139, 5), "ricordanza": ("s", 139, 9), "neige": ("s", 139, 12),
-        "juan": ("s", 418, 0), "mephisto": ("s", 514, 0), "rigoletto": ("s", 434, 0), "dante": ("s", 161, 7),
+        "campanella": ("s", 141, 3), "mazeppa": ("s", 139, 4), "follets": ("s", 139, 5), "ricordanza": ("s", 139, 9),
+        "neige": ("s", 139, 12), "juan": ("s", 418, 0), "mephisto": ("s", 514, 0), "rigoletto": ("s", 434, 0), "dante": ("s", 161, 7),
     },
     "schubert": {"wanderer": ("d", 760, 0)},
     "beethoven": {"waldstein": ("op", 53, 0), "appassionata": ("op", 57, 0), "tempest": ("op", 31, 2), "pathetique": ("op", 13, 0)},
@@ -123,7 +125,7 @@ def _key(text: str) -> str:
     if not match:
         return ""
     tonic, accidental = match[1], match[2]
-    if tonic == "h" or match[3] in ("dur", "moll") and not accidental:  # German: H is B, B is B flat
+    if tonic == "h" or (match[3] in ("dur", "moll") and not accidental):  # German: H is B, B is B flat
         tonic = {"h": "b", "b": "a#"}.get(tonic, tonic)
     tonic = _FLATS.get(tonic, tonic) if accidental == "flat" else _SHARPS.get(tonic, tonic) if accidental else tonic
     return f"{tonic} {'minor' if match[3] in ('minor', 'min', 'moll') else 'major'}"
@@ -172,7 +174,8 @@ def _known_otherwise(
     """Numbers that the tables above give for what the title says."""
     known: set[Number] = set()
     if "schubert" in people:
-        known |= {("d", SCHUBERT_OPUS[number], piece) for catalogue, number, piece in numbers if catalogue == "op" and number in SCHUBERT_OPUS}
+        deutsch = [(SCHUBERT_OPUS.get(number), piece) for catalogue, number, piece in numbers if catalogue == "op"]
+        known |= {("d", number, piece) for number, piece in deutsch if number}
     if "bach" in people and key and book and not numbers:  # the preludes and fugues go up by semitones, major before minor
         tonic, mode = key.split()
         known.add(("bwv", (846, 870)[book - 1] + 2 * _KEYS_FROM_C.index(tonic) + (mode == "minor"), 0))
@@ -197,10 +200,8 @@ def same_title(one: Work, other: Work) -> bool:
         return False
     if {catalogue for catalogue, _, _ in one.numbers} & {catalogue for catalogue, _, _ in other.numbers}:
         return _same_number(one.numbers, other.numbers)
-    if one.key and other.key and one.key != other.key or one.book and other.book and one.book != other.book:
-        return False
-    if one.numbers and other.numbers:  # of two catalogues: Scarlatti's K. and L.
-        return False
+    if _contradict(one.key, other.key) or _contradict(one.book, other.book) or (one.numbers and other.numbers):
+        return False  # the last: numbers of two catalogues, such as Scarlatti's K. and L., do not compare
     genres = one.genres & other.genres
     if {genre for genre, _ in one.ordinals} & {genre for genre, _ in other.ordinals}:
         return bool(one.ordinals & other.ordinals)
@@ -208,10 +209,12 @@ def same_title(one: Work, other: Work) -> bool:
     return bool(genres and (whole_book or one.key == other.key != "")) or _same_words(one.words, other.words)
 
 
+def _contradict(one: object, other: object) -> bool:
+    return bool(one and other and one != other)
+
+
 def _same_number(some: Iterable[Number], others: Iterable[Number]) -> bool:
-    return any(
-        one[:2] == other[:2] and (one[2] == other[2] or 0 in (one[2], other[2])) for one in some for other in others
-    )
+    return any(one[:2] == other[:2] and (one[2] == other[2] or 0 in (one[2], other[2])) for one in some for other in others)
 
 
 def _same_words(some: frozenset[str], others: frozenset[str]) -> bool:
