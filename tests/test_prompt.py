@@ -156,9 +156,9 @@ def test_long_silence_before_the_cut_is_left_to_the_model() -> None:
 
 
 def test_seconds_are_rounded_not_cut() -> None:
-    """8.2 * 1000 is 8199.999...: a cut at 8.2 s fell on 8.19 s."""
-    performance = Performance([(0, 100, 60, 64), (8190, 9000, 62, 64)])
-    assert prepare(performance, 8.2, WINDOW).held == {62: (8190, 64)}
+    """8.03 * 1000 is 8029.999...: a cut at 8.03 s fell on 8.02 s."""
+    performance = Performance([(0, 100, 60, 64), (8020, 9000, 62, 64)])
+    assert prepare(performance, 8.03, WINDOW).held == {62: (8020, 64)}
 
 
 @pytest.mark.parametrize(("performance", "seconds"), [(Performance([(5000, 6000, 60, 64)]), 3.0), (Performance([(0, 9, 60, 1)]), 0.001)])

@@ -39,14 +39,15 @@ class Guard(Rule, Protocol):
 class Ending:
     """A piece of the asked length ends at the next rest: it strikes no more keys and lets those that sound ring out.
 
-    A rest is a short silence or, since most piano music is never silent under its pedal, a breath: no strike for a while. If none comes in
-    time, the piece ends all the same. The model's own END counts from half of the asked length on: before that, someone who asked for a
-    minute would get a few seconds. No piece ends before it has struck a key.
+    A rest is a short silence or, since most piano music is never silent under its pedal, a breath: no strike for a while. The longer the
+    wait for one, the shorter a breath will do; at the end of the grace, none is needed. The model's own END counts from half of the asked
+    length on: before that, someone who asked for a minute would get a few seconds. No piece ends before it has struck a key.
     """
 
     SILENCE_STEPS = STEPS_PER_SECOND * 2 // 10
-    BREATH_STEPS = STEPS_PER_SECOND * 5 // 10
-    GRACE_STEPS = 4 * STEPS_PER_SECOND  # how long past the asked length a rest is waited for
+    BREATH_STEPS = STEPS_PER_SECOND * 7 // 10
+    SHORTEST_BREATH_STEPS = STEPS_PER_SECOND * 2 // 10
+    GRACE_STEPS = 6 * STEPS_PER_SECOND  # how long past the asked length a rest is waited for
     RELEASE_STEPS = 2 * STEPS_PER_SECOND  # how long after that the last notes may ring
 
     def __init__(self, grammar: Grammar, seconds: float) -> None:
@@ -76,8 +77,9 @@ class Ending:
         self._since_strike = 0 if token < NOTE_OFF else self._since_strike + shift_steps(token)
         self._silence = 0 if self._grammar.sounding else self._silence + shift_steps(token)
         if self._closed_at is None and self._struck and self.steps >= self._target:
-            rest = self._since_strike >= self.BREATH_STEPS or self._silence >= self.SILENCE_STEPS
-            if rest or self.steps >= self._target + self.GRACE_STEPS:
+            waited = (self.steps - self._target) / self.GRACE_STEPS
+            breath = self.BREATH_STEPS - waited * (self.BREATH_STEPS - self.SHORTEST_BREATH_STEPS)
+            if self._since_strike >= breath or self._silence >= self.SILENCE_STEPS or waited >= 1:
                 self._closed_at = self.steps
 
     def narrow(self, mask: Mask) -> None:
@@ -130,20 +132,20 @@ class LoopGuard:
 
     def __init__(self, first: int, last: int, *, longest_period: int, limit: int, setback: int) -> None:
         """Hears ids first ... last - 1."""
-        self._first, self._last, self._limit, self._setback = first, last, limit, setback
+        self.first, self.last, self.longest_period, self.limit, self.setback = first, last, longest_period, limit, setback
         self._recent = np.full(longest_period, -1, dtype=np.int64)  # the newest first
         self.runs = np.zeros(longest_period, dtype=np.int64)  # the run of period p at p - 1
         self._breaking = np.zeros(longest_period, dtype=np.int64)  # for how many items period p's figure is struck out
 
     def push(self, token: int) -> None:
-        if not self._first <= token < self._last:
+        if not self.first <= token < self.last:
             return
-        self.runs += np.where(self._recent == token, 1, -self._setback)
+        self.runs += np.where(self._recent == token, 1, -self.setback)
         np.maximum(self.runs, 0, out=self.runs)
         self._recent[1:] = self._recent[:-1]
         self._recent[0] = token
         np.maximum(self._breaking - 1, 0, out=self._breaking)
-        for place in np.flatnonzero(self.runs >= self._limit).tolist():
+        for place in np.flatnonzero(self.runs >= self.limit).tolist():
             self._breaking[place] = max(self.BREAK, place + 1)
 
     def narrow(self, mask: Mask) -> None:

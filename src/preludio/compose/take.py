@@ -86,7 +86,6 @@ class Take:
         return Note(onset_ms, offset_ms, pitch, velocity)
 
 
-
 def freely(request: Request) -> Request:
     """The request with its filters no narrower than by default: narrow ones are what lets a model fall into loops and silence."""
     plain = Request()
