@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import canonical_ids, law
 
-from preludio.compose.rules import Ending, FewKeysGuard, LoopGuard, Rule, SilenceGuard, guards, narrowed
+from preludio.compose.rules import Ending, FewKeysGuard, Keyboard, LoopGuard, Rule, SilenceGuard, guards, narrowed
 from preludio.tokens import END, NOTE_OFF, NOTE_ON, PAD, TIME_SHIFT, VELOCITY, VOCAB_SIZE, Grammar
 
 SECOND = TIME_SHIFT + 99
@@ -46,6 +46,37 @@ class Player:
             self.grammar.push(token)
             self.ending.push(token)
         return self
+
+
+def at_the_keyboard(*tokens: int) -> set[int]:
+    """What a piano allows after these events."""
+    grammar = Grammar()
+    for token in tokens:
+        grammar.push(token)
+    mask = grammar.allowed().copy()
+    Keyboard(grammar).narrow(mask)
+    return set(np.flatnonzero(mask).tolist())
+
+
+class TestKeyboard:
+    """An undertrained model once let go of no key, struck ever new ones up to the edge of MIDI, and ended with all 128 down."""
+
+    def test_only_the_88_keys_are_struck(self) -> None:
+        assert {token for token in at_the_keyboard(VELOCITY + 16) if token < NOTE_OFF} == set(range(21, 109))
+
+    def test_a_key_held_for_half_a_minute_is_let_go(self) -> None:
+        held = [VELOCITY + 16, 40, 60, *[SECOND] * 29, TENTH, VELOCITY + 3, 50]
+        assert NOTE_OFF + 40 not in at_the_keyboard(*held)  # not in the step of a strike
+        assert SECOND in at_the_keyboard(*held)
+        assert at_the_keyboard(*held, SECOND) == {NOTE_OFF + 40, NOTE_OFF + 60}
+        assert at_the_keyboard(*held, SECOND, NOTE_OFF + 40) == {NOTE_OFF + 60}
+        assert SECOND in at_the_keyboard(*held, SECOND, NOTE_OFF + 40, NOTE_OFF + 60)
+
+    def test_an_overdue_key_that_was_passed_by_waits_for_the_next_step(self) -> None:
+        held = [VELOCITY + 16, 40, 60, *[SECOND] * 30]
+        passed = [*held, NOTE_OFF + 60]  # rising pitch: 40 is out of reach in this step
+        assert TENTH in at_the_keyboard(*passed)
+        assert at_the_keyboard(*passed, TENTH) == {NOTE_OFF + 40}
 
 
 LEGATO = [VELOCITY + 16, 60, TENTH, *[t for n in range(200) for t in (NOTE_OFF + 60 + n % 2, 61 - n % 2, TENTH)]]

@@ -92,6 +92,34 @@ class Ending:
             mask[VELOCITY:PAD] = False
 
 
+class Keyboard:
+    """What a piano can do: its 88 keys, and no tone for longer than a string sounds.
+
+    A model that is lost stops letting go of keys, until all of them are down. Of MAESTRO's notes, which keep to the 88 keys, 44 in a
+    million sound for longer than half a minute, the pedal included; by then they are all but silent.
+    """
+
+    LOWEST, HIGHEST = 21, 108
+    LONGEST_STEPS = 30 * STEPS_PER_SECOND
+
+    def __init__(self, grammar: Grammar) -> None:
+        """The grammar goes on being pushed by the caller."""
+        self._grammar = grammar
+
+    def push(self, token: int) -> None:
+        """All that this rule needs to know is in the grammar."""
+
+    def narrow(self, mask: Mask) -> None:
+        mask[NOTE_ON : NOTE_ON + self.LOWEST] = False
+        mask[NOTE_ON + self.HIGHEST + 1 : NOTE_OFF] = False
+        too_long_since = self._grammar.step - self.LONGEST_STEPS
+        due = [NOTE_OFF + pitch for pitch, since in self._grammar.sounding.items() if since <= too_long_since]
+        if mask[due].any():  # later in this step they may not come: offs rise in pitch, and before all ons
+            now = mask[due].copy()
+            mask[:] = False
+            mask[due] = now
+
+
 class SilenceGuard:
     """Against endless silence: time without a strike adds up to a debt that strikes pay back; at its limit, no time may pass.
 

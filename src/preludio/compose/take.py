@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from preludio.compose.prompt import Prompt
 from preludio.compose.request import Request
-from preludio.compose.rules import Ending, Rule, guards, narrowed
+from preludio.compose.rules import Ending, Keyboard, Rule, guards, narrowed
 from preludio.compose.sampling import sample
 from preludio.performance import STEP_MS, bin_velocity
 from preludio.tokens import NOTE_OFF, START, TIME_SHIFT, Grammar
@@ -33,7 +33,7 @@ class Take:
         self._rng = np.random.default_rng([request.seed, number])
         self._grammar = Grammar()
         self._guards = guards()
-        self._rules: list[Rule] = [*self._guards]
+        self._rules: list[Rule] = [Keyboard(self._grammar), *self._guards]
         self._onsets: dict[int, tuple[int, int]] = {}  # pitch -> (onset_ms, velocity) of what sounds
         for token in prompt.context[prompt.context != START].tolist():
             self._hear(token)
