@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from preludio.compose import Piece, Request
     from preludio.performance import Performance
 
+CLEANING = "silence, too short, too sparse, constant velocity, not solo piano"  # corpus.clean.RULES, which loading this must not load
 ENDING_SECONDS = 10  # how much longer than asked a piece may get: its last notes ring out (compose.rules.Ending)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
@@ -178,6 +179,38 @@ def download(
         raise typer.Exit(_fail(f"stopped; what has come is kept in {to}: the same command goes on from there", code=130)) from None
     facts = {"command": "download", "folder": str(folder), "licence": set_.licence, "citation": set_.citation}
     _say(facts, f"{folder}\nLicence: {set_.licence}\nCite: {set_.citation}", as_json)
+
+
+@app.command()
+def prepare(  # its parameters are the command's options
+    sources: Annotated[list[Path], typer.Argument(metavar="SOURCE...", help="MAESTRO, GiantMIDI-Piano, a folder or zip of MIDI, an .npz.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the training data goes; made if need be.")],
+    without: Annotated[list[str] | None, typer.Option(metavar="RULE", help=f"Leave out a cleaning rule: {CLEANING}.")] = None,
+    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Keep all copies of a performance.")] = False,
+    no_guard: Annotated[bool, typer.Option("--no-guard", help="Train on works of validation and test, from other sources too.")] = False,
+    guard_own: Annotated[bool, typer.Option("--guard-own", help="Leave such works out of the official training split, too.")] = False,
+    curated: Annotated[bool, typer.Option("--curated", help="Of GiantMIDI-Piano, only the authors' curated subset.")] = False,
+    processes: Annotated[int | None, typer.Option(metavar="N", min=1, help="How many processes; else one for each core.")] = None,
+    export: Annotated[str | None, typer.Option(metavar="npz", help="Also write notes_train.npz and its like, for earlier systems.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make training data of piano MIDI: DIR/train.bin and its like, and DIR/report.html to see what it is. Stopped, it goes on later."""
+    from preludio.corpus import prepare as preparing
+
+    if export not in (None, "npz"):
+        raise RequestError(f"no export {export!r}; choose npz")
+    choice = preparing.Choice(not keep_duplicates, not no_guard, guard_own)
+    options = preparing.Options(preparing.rules_without(without or ()), choice, curated)
+    goes_on = f"what has been examined is kept in {out}: the same command goes on from there"
+    try:
+        with _progress("examining", 1.0) as progress:
+            prepared = preparing.prepare(sources, out, options, processes=processes, progress=lambda done, of: progress(done / of))
+        exported = [str(path) for path in preparing.export_npz(out)] if export else []
+    except KeyboardInterrupt:
+        raise typer.Exit(_fail(f"stopped; {goes_on}", code=130)) from None
+    except OutputError as error:
+        raise OutputError(f"{error}; {goes_on}" if preparing.is_begun(out) else str(error)) from None
+    _say({"command": "prepare", "folder": str(out), "exported": exported} | prepared.summary(), prepared.in_words(out), as_json)
 
 
 def _read(path: Path) -> Performance:

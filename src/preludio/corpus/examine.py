@@ -1,18 +1,19 @@
 """Every entry of the sources read, cleaned, encoded and fingerprinted, on all cores, a batch of files at a time.
 
 A batch's results are one file, written whole or not at all. So a run that was killed goes on after its last batch, memory holds one batch
-for each process however many files there are, and the results are the same for any number of processes.
+for each process however many files there are, and the results are the same for any number of processes (`workers` runs them).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 import warnings
+import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy.typing as npt
 from preludio.corpus.clean import RULES, Rule, clean
 from preludio.corpus.entry import Entry, Source
 from preludio.corpus.fingerprint import LANDMARK, Fingerprint, fingerprint
+from preludio.corpus.workers import everywhere
 from preludio.errors import PreludioError, PreludioWarning
 from preludio.files import replacing
 from preludio.performance import Performance
@@ -62,12 +64,22 @@ def examine(source: Source, entry: Entry, rules: Sequence[Rule]) -> Examined:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PreludioWarning)
         performance, reasons = _usable(source, entry, rules)
-    reasons = (*(str(warning.message) for warning in caught), *reasons)
+    reasons = tuple(_without_place(text, source, entry) for text in (*(str(warning.message) for warning in caught), *reasons))
     if performance is not None:
         return _measured(entry, performance, "; ".join(reasons))
     nothing = np.zeros(128, dtype=np.uint32)
     facts = Facts(entry, fault=reasons[-1], notes="; ".join(reasons[:-1]))
     return Examined(facts, np.empty(0, np.uint16), np.empty(0, LANDMARK), nothing, nothing)
+
+
+def _without_place(text: str, source: Source, entry: Entry) -> str:
+    """What is said of a file, without saying again which one and where: a report must not depend on where the music lies."""
+    before, _, after = text.partition(f"{entry.name}: ")
+    return after if after and before.startswith(str(_place(source))) else text.replace(f"{_place(source)}: ", "")
+
+
+def _place(source: Source) -> Path:
+    return Path(getattr(getattr(source, "place", None), "path", os.devnull))
 
 
 def _usable(source: Source, entry: Entry, rules: Sequence[Rule]) -> tuple[Performance | None, tuple[str, ...]]:
@@ -96,15 +108,16 @@ class Examination:
     """All entries of some sources, examined batch by batch in a folder of its own."""
 
     def __init__(self, sources: Sequence[Source], rule_names: Sequence[str], folder: Path) -> None:
-        """`folder` is where the results go: one subfolder for each set of entries and rules, so that another set starts afresh.
+        """`folder` is where the results go: one subfolder for each set of files and rules, so that another set starts afresh.
 
         Raises:
             PreludioError: a source is missing or not what it says.
         """
         self.sources = sources
         self.rules = [rule for rule in RULES if rule.name in rule_names]
-        self.work = [(number, entry) for number, source in enumerate(sources) for entry in source.entries()]
-        asked = [VOCABULARY_HASH, list(rule_names), [(number, asdict(entry)) for number, entry in self.work]]
+        self.work = list(_entries(sources))
+        asked: list[Any] = [VOCABULARY_HASH, repr(self.rules), [(number, asdict(entry)) for number, entry in self.work]]
+        asked.append(list(_stamps(sources, self.work)))
         self.folder = folder / hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
     @property
@@ -118,12 +131,17 @@ class Examination:
         return self.work[batch * BATCH : (batch + 1) * BATCH]
 
     def run(self, processes: int | None = None) -> Iterator[int]:
-        """Does what is not done yet; yields the number of files done so far, now and then."""
-        missing = [batch for batch in range(self.n_batches) if not self.path(batch).exists()]
+        """Does what is not done yet; yields the number of files done so far, now and then.
+
+        Raises:
+            OutputError: the results cannot be written.
+            PreludioError: a process was killed from outside.
+        """
+        missing = [batch for batch in range(self.n_batches) if not _is_whole(self.path(batch))]
         done = len(self.work) - sum(len(self.entries(batch)) for batch in missing)
         yield done
         tasks = ((str(self.path(batch)), self.entries(batch)) for batch in missing)
-        for n in _everywhere(self.sources, self.rules, tasks, min(processes or _cores(), max(len(missing), 1))):
+        for n in everywhere(_batch, (self.sources, self.rules), tasks, min(processes or _cores(), max(len(missing), 1))):
             done += n
             yield done
 
@@ -133,39 +151,66 @@ class Examination:
             yield from load_batch(self.path(batch))
 
     def light(self) -> Iterator[tuple[Facts, Fingerprint]]:
-        """Without ids: they stay on the disk."""
+        """Without ids: they stay on the disk. About 10 KB a file."""
         for batch in range(self.n_batches):
             with np.load(self.path(batch), allow_pickle=False) as stored:
                 yield from zip(_facts(stored), _parts(stored, "landmarks"), strict=True)
+
+    def counts(self) -> Iterator[tuple[Counts, Counts]]:
+        """How many notes of each pitch and of each velocity every entry has."""
+        for batch in range(self.n_batches):
+            with np.load(self.path(batch), allow_pickle=False) as stored:
+                yield from zip(stored["pitches"], stored["velocities"], strict=True)
+
+
+def _entries(sources: Sequence[Source]) -> Iterator[tuple[int, Entry]]:
+    """Every entry with its source's number. Sources of one kind are told apart: "folder", "folder 2"."""
+    kinds: Counter[str] = Counter()
+    for number, source in enumerate(sources):
+        kinds[source.kind] += 1
+        label = source.kind if kinds[source.kind] == 1 else f"{source.kind} {kinds[source.kind]}"
+        yield from ((number, replace(entry, source=label)) for entry in source.entries())
+
+
+def _stamps(sources: Sequence[Source], work: Sequence[tuple[int, Entry]]) -> Iterator[tuple[int, int]]:
+    """Sizes and times of all files: what was examined of one that has changed since is not gone on from."""
+    for number, source in enumerate(sources):
+        path = _place(source)
+        if path.is_file():
+            yield _size_and_time(path)
+        else:
+            yield from (_size_and_time(path / entry.name) for of, entry in work if of == number)
+
+
+def _size_and_time(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except (OSError, ValueError):
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a batch is there and can be read: a power cut may leave less."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            _facts(stored)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return False
+    return True
 
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-# --- processes --------------------------------------------------------------------------------------------------------------------
-
 Task = tuple[str, list[tuple[int, Entry]]]
-_hands: tuple[Sequence[Source], Sequence[Rule]]  # what a worker process works with
 
 
-def _everywhere(sources: Sequence[Source], rules: Sequence[Rule], tasks: Iterator[Task], processes: int) -> Iterator[int]:
-    if processes == 1:
-        _begin(sources, rules)
-        yield from map(_batch, tasks)
-        return
-    with multiprocessing.get_context("spawn").Pool(processes, _begin, (sources, rules)) as pool:
-        yield from pool.imap_unordered(_batch, tasks)
-
-
-def _begin(sources: Sequence[Source], rules: Sequence[Rule]) -> None:
-    global _hands
-    _hands = sources, rules
-
-
-def _batch(task: Task) -> int:
+def _batch(hands: tuple[Sequence[Source], Sequence[Rule]], task: Task) -> int:
+    """Examines and saves one batch; how many files it had."""
+    sources, rules = hands
     path, entries = task
-    sources, rules = _hands
     save_batch(path, [examine(sources[number], entry, rules) for number, entry in entries])
     return len(entries)
 

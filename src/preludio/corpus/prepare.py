@@ -11,22 +11,35 @@ import csv
 import io
 import os
 import shutil
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from preludio.corpus.clean import RULES
 from preludio.corpus.decide import Choice, Verdict, decide
-from preludio.corpus.examine import Examination, Facts
+from preludio.corpus.entry import Source
+from preludio.corpus.examine import HELD_OUT, Examination, Facts
 from preludio.corpus.npz import write_npz
-from preludio.corpus.shards import Encoded, Shards, write_shards
+from preludio.corpus.report import write_report
+from preludio.corpus.shards import MANIFEST, SPLITS, Encoded, Shards, write_shards
 from preludio.corpus.sources import open_source
-from preludio.errors import PreludioError
-from preludio.files import write_atomically
+from preludio.errors import OutputError, PreludioError, PreludioWarning
+from preludio.files import require_writable, write_atomically
+
+try:
+    import fcntl
+except ImportError:  # Windows: two at once are not noticed there
+    fcntl = None  # type: ignore[assignment]
 
 WORK = ".examined"  # in the output folder, until the shards stand
-COLUMNS = ("source", "name", "composer", "title", "split", "kept", "reason", "mended", "notes", "tokens", "seconds")
+TABLE, PAGE = "report.csv", "report.html"
+__all__ = ["Choice", "Options", "Prepared", "export_npz", "is_begun", "prepare", "rules_without"]
+
+COLUMNS = ("source", "name", "composer", "title", "split", "kept", "kind", "reason", "mended", "notes", "tokens", "seconds")
 
 Progress = Callable[[int, int], None]
 
@@ -40,10 +53,24 @@ class Options:
     curated: bool = False  # of GiantMIDI-Piano, only the authors' curated subset
 
     def __post_init__(self) -> None:
-        known = {rule.name for rule in RULES}
-        for name in self.rules:
-            if name not in known:
-                raise PreludioError(f"no cleaning rule {name!r}: choose among {', '.join(sorted(known))}")
+        _require_rules(self.rules)
+
+
+def rules_without(names: Sequence[str]) -> tuple[str, ...]:
+    """The cleaning rules but for some.
+
+    Raises:
+        PreludioError: there is no such rule.
+    """
+    _require_rules(names)
+    return tuple(rule.name for rule in RULES if rule.name not in names)
+
+
+def _require_rules(names: Sequence[str]) -> None:
+    known = [rule.name for rule in RULES]
+    for name in names:
+        if name not in known:
+            raise PreludioError(f"no cleaning rule {name!r}; choose among {', '.join(known)}")
 
 
 @dataclass(frozen=True)
@@ -54,6 +81,28 @@ class Prepared:
     facts: list[Facts]
     verdicts: list[Verdict]
 
+    def totals(self, split: str) -> dict[str, float]:
+        """Of what a split holds: pieces, hours, notes, tokens."""
+        kept = [one for one, verdict in zip(self.facts, self.verdicts, strict=True) if verdict.split == split]
+        hours = round(sum(one.seconds for one in kept) / 3600, 3)
+        return {"pieces": len(kept), "hours": hours, "notes": sum(one.n_notes for one in kept), "tokens": sum(one.n_tokens for one in kept)}
+
+    def summary(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {"splits": {split: self.totals(split) for split in SPLITS}, "files": len(self.facts), "left_out": self.left_out()}
+
+    def left_out(self) -> dict[str, int]:
+        """How many files, for each kind of reason."""
+        return dict(Counter(verdict.kind for verdict in self.verdicts if not verdict.split))
+
+    def in_words(self, out: str | os.PathLike[str]) -> str:
+        """One line: what was made, and what was left out."""
+        totals = {split: total for split in SPLITS if (total := self.totals(split))["pieces"]}
+        parts = [f"{split} {n['pieces']:,} pieces, {n['hours']:,.1f} hours, {n['tokens']:,} tokens" for split, n in totals.items()]
+        names = {"unusable": "unusable", "duplicate": "duplicates", "leak": "of held-out works"}
+        left_out = " and ".join(f"{n:,} {names[kind]}" for kind, n in self.left_out().items()) or "none"
+        return f"Made {out}: {'; '.join(parts)}; left out of {len(self.facts):,} files: {left_out}. See {Path(out) / PAGE}"
+
 
 def prepare(
     sources: Sequence[str | os.PathLike[str]],
@@ -63,7 +112,7 @@ def prepare(
     processes: int | None = None,
     progress: Progress | None = None,
 ) -> Prepared:
-    """Prepares training data from folders, zips and token files in `out`: shards, `manifest.json`, `report.csv`.
+    """Prepares training data from folders, zips and token files in `out`: shards, `manifest.json`, `report.csv`, `report.html`.
 
     Args:
         processes: how many; all cores if not given. The result does not depend on it.
@@ -73,24 +122,70 @@ def prepare(
         PreludioError: a source is missing or not what it says, or nothing in it can be used.
         OutputError: `out` cannot be written.
     """
-    from preludio.corpus.report import write_report
-
     chosen, folder = options or Options(), Path(out)
     opened = [open_source(source, curated=chosen.curated) for source in sources]
-    examination = Examination(opened, chosen.rules, folder / WORK)
-    for done in examination.run(processes):
-        if progress is not None:
-            progress(done, len(examination.work))
+    with _alone(folder):
+        examination = Examination(opened, chosen.rules, folder / WORK)
+        for done in examination.run(processes):
+            if progress is not None:
+                progress(done, len(examination.work))
+        prepared = _written(examination, chosen, folder)
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+    return prepared
+
+
+def is_begun(out: str | os.PathLike[str]) -> bool:
+    """Whether there is work in `out` that a second start goes on from."""
+    return (Path(out) / WORK).is_dir()
+
+
+def _written(examination: Examination, chosen: Options, folder: Path) -> Prepared:
     light = list(examination.light())
     facts, landmarks = [one for one, _ in light], [one for _, one in light]
     verdicts = decide(facts, landmarks, chosen.choice)
     if not any(verdict.split for verdict in verdicts):
-        raise PreludioError(f"none of {len(facts):,} files can be used: {verdicts[0].reason if verdicts else 'there are none'}")
-    manifest = write_shards(folder, _pieces(examination, verdicts), _described(chosen, opened))
-    write_atomically(folder / "report.csv", _table(facts, verdicts).encode())
-    write_report(folder / "report.html", examination, verdicts, manifest)
-    shutil.rmtree(folder / WORK, ignore_errors=True)
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+        why = f"the first: {facts[0].entry.name}: {verdicts[0].reason}" if facts else "there are none"
+        raise PreludioError(f"none of {len(facts):,} files can be used; {why}")
+    if not any(verdict.split in HELD_OUT for verdict in verdicts):
+        warnings.warn("nothing fell to validation, as may be with few works: training cannot be judged", PreludioWarning, stacklevel=3)
+    manifest = write_shards(folder, _pieces(examination, verdicts), _described(chosen, examination.sources))
+    write_atomically(folder / TABLE, _table(facts, verdicts).encode())
+    write_report(folder / PAGE, facts, verdicts, examination.counts(), manifest)
     return Prepared(manifest, facts, verdicts)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """The output folder, made if need be, for this process alone; if nothing comes of it, it goes again."""
+    new_folders = [parent for parent in (folder, *folder.parents) if not parent.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        require_writable(folder / MANIFEST)
+        handle = os.open(folder, os.O_RDONLY) if fcntl is not None else -1
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot write {folder}: {getattr(error, 'strerror', None) or error}; choose another place") from None
+    try:
+        if fcntl is not None:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system takes it back when the process ends, however it ends
+        _clear_leftovers(folder)
+        yield
+    except BlockingIOError:
+        raise OutputError(f"{folder}: another preludio prepare is writing there; wait for it, or choose another place") from None
+    finally:
+        if handle >= 0:
+            os.close(handle)
+        with suppress(OSError):
+            for empty in new_folders:
+                empty.rmdir()
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """What `files.replacing` had begun when the process was killed."""
+    for name in (MANIFEST, TABLE, PAGE, *(f"{split}.bin" for split in SPLITS), *(f"notes_{split}.npz" for split in SPLITS)):
+        stem, _, suffix = name.rpartition(".")
+        for path in folder.glob(f".{stem}.{'[0-9a-f]' * 12}.{suffix}"):
+            path.unlink(missing_ok=True)
 
 
 def _pieces(examination: Examination, verdicts: Sequence[Verdict]) -> Iterator[Encoded]:
@@ -100,7 +195,7 @@ def _pieces(examination: Examination, verdicts: Sequence[Verdict]) -> Iterator[E
             yield Encoded(verdict.split, entry.source, entry.name, entry.composer, entry.title, n_notes, examined.ids)
 
 
-def _described(options: Options, sources: Sequence[Any]) -> dict[str, Any]:
+def _described(options: Options, sources: Sequence[Source]) -> dict[str, Any]:
     """Without paths: the same music gives the same bytes wherever it lies."""
     return {**asdict(options), "rules": list(options.rules), "sources": [source.kind for source in sources]}
 
@@ -112,8 +207,8 @@ def _table(facts: Sequence[Facts], verdicts: Sequence[Verdict]) -> str:
     writer.writerow(COLUMNS)
     for one, verdict in zip(facts, verdicts, strict=True):
         entry, kept = one.entry, "yes" if verdict.split else "no"
-        row = [entry.source, entry.name, entry.composer, entry.title, verdict.split or entry.split or "", kept, verdict.reason]
-        writer.writerow([*row, one.notes, one.n_notes, one.n_tokens, f"{one.seconds:.3f}"])
+        known = [entry.source, entry.name, entry.composer, entry.title, verdict.split or entry.split or ""]
+        writer.writerow([*known, kept, verdict.kind, verdict.reason, one.notes, one.n_notes, one.n_tokens, f"{one.seconds:.3f}"])
     return text.getvalue()
 
 
