@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", PreludioWarning)
-    files = [path.read_bytes() for split in ("train", "validation") for path in midi_files(arguments.data, split)]
+    files = [(arguments.data / name).read_bytes() for split in ("train", "validation") for name in midi_files(arguments.data, split)]
     print(f"{len(files):,} files, {sum(map(len, files)) / 1e6:.1f} MB, {arguments.repeats} repeats\n")
     print("| reader | CPU seconds, median | fastest - slowest |\n|---|---|---|")
     for name, read in (("preludio.read_midi", read_midi), ("symusic", ScoreTick.from_midi)):
