@@ -133,7 +133,8 @@ def compose(  # its parameters are the command's options
     composer = Composer.from_pretrained(model, engine)
     with _progress("composing", seconds) as progress:
         pieces = composer.takes(request, progress=progress)
-    _write({path: piece for files, piece in zip(paths, pieces, strict=True) for path in files})
+    title = f"Preludio, seed {request.seed}" if prompt is None else f"{prompt.stem}, and on with Preludio"
+    _write({path: piece for files, piece in zip(paths, pieces, strict=True) for path in files}, title)
     results = [_described(piece, files) for files, piece in zip(paths, pieces, strict=True)]
     facts = {"command": "compose", "seed": request.seed, "model": model, "engine": engine, "pieces": results}
     _say(facts, f"{_summary(results)} (seed {request.seed})", as_json)
@@ -151,7 +152,7 @@ def render(
     performance = _read(file)
     paths = _places(_stem(out if out is not None else file), (".wav", ".svg", ".png"), file)
     piece = Piece(performance, prompt_ms=0)
-    _write(dict.fromkeys(paths, piece))
+    _write(dict.fromkeys(paths, piece), file.stem)
     result = _described(piece, paths)
     _say({"command": "render"} | result, _summary([result]), as_json)
 
@@ -260,17 +261,17 @@ def _places(stem: Path, suffixes: tuple[str, ...], source: Path | None) -> list[
     return paths
 
 
-def _write(pieces: dict[Path, Piece]) -> None:
+def _write(pieces: dict[Path, Piece], title: str) -> None:
     """All files or none: each is written beside its place, and they are renamed together at the end."""
     from preludio.files import replacing
 
     with ExitStack() as stack:
         beside = {stack.enter_context(replacing(path)): piece for path, piece in pieces.items()}
         for path, piece in beside.items():
-            _write_one(path, piece)
+            _write_one(path, piece, title)
 
 
-def _write_one(path: Path, piece: Piece) -> None:
+def _write_one(path: Path, piece: Piece, title: str) -> None:
     from preludio import render as renderers
     from preludio.midi import write_midi
 
@@ -280,7 +281,7 @@ def _write_one(path: Path, piece: Piece) -> None:
         with _progress("playing", 1.0) as progress:
             renderers.write(piece.performance, path, progress=progress)
     else:
-        renderers.write(piece.performance, path, prompt_ms=piece.prompt_ms)
+        renderers.write(piece.performance, path, prompt_ms=piece.prompt_ms, title=title)
 
 
 @contextmanager
