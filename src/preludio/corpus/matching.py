@@ -22,7 +22,7 @@ from preludio.corpus.fingerprint import Fingerprint, Integers, distinct
 
 SAME_WORK = 0.6  # evidence: docs/corpus.md shows the two histograms
 SAME_PERFORMANCE = 0.75  # steadiness
-FEWEST = 6  # landmarks in order, below which nothing is said
+FEWEST = 5  # landmarks in order, below which nothing is said
 
 COMMON = 200  # pieces: a hash of more names no candidate
 REPEATS = 8  # times in one piece: a hash with more says where nothing is

@@ -54,6 +54,7 @@ NICKNAMES = {
         "waldesrauschen": ("s", 145, 1), "gnomenreigen": ("s", 145, 2), "leggierezza": ("s", 144, 2), "sospiro": ("s", 144, 3),
         "campanella": ("s", 141, 3), "mazeppa": ("s", 139, 4), "follets": ("s", 139, 5), "ricordanza": ("s", 139, 9),
         "neige": ("s", 139, 12), "juan": ("s", 418, 0), "mephisto": ("s", 514, 0), "rigoletto": ("s", 434, 0), "dante": ("s", 161, 7),
+        "espagnole": ("s", 254, 0), "spanish": ("s", 254, 0),
     },
     "schubert": {"wanderer": ("d", 760, 0)},
     "beethoven": {"waldstein": ("op", 53, 0), "appassionata": ("op", 57, 0), "tempest": ("op", 31, 2), "pathetique": ("op", 13, 0)},
