@@ -162,7 +162,7 @@ class Index:
         all_hashes = np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint32)
         order = np.argsort(all_hashes, kind="stable")
         self._hashes = all_hashes[order]
-        self._pieces = np.repeat(np.arange(len(hashes)), self._sizes)[order]
+        self._pieces = np.repeat(np.arange(len(hashes), dtype=np.int32), self._sizes)[order]
 
     def candidates(self, landmarks: Fingerprint, evidence: float = SAME_WORK) -> list[int]:
         """Pieces with enough hashes in common to be looked at, in rising order."""
