@@ -37,7 +37,8 @@ def histogram(title: str, subtitle: str, values: npt.NDArray[np.float64]) -> str
     labels = [f"{low} to {high}" for low, high in itertools.pairwise(edges)]
     if values.max() > (first + n) * width:
         labels[-1] = f"{edges[-2]} and more"
-    ticks = [(_x(number, n), edges[number]) for number in range(0, n + 1, max(1, math.ceil(n / 6)))]
+    every = next(step for step in (1, 2, 5, 10, n) if n <= 8 * step)
+    ticks = [(_x(number, n), edges[number]) for number in range(0, n + 1, every)]
     spread = f"from {_short(float(values.min()))} to {_short(float(values.max()))}"
     shapes = [*_bars(count, labels), _median(_x(median / width - first, n)), *_ticks(ticks)]
     return _chart(title, subtitle, f"median {_short(median)}", shapes, spread)

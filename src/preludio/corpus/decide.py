@@ -118,7 +118,7 @@ def _copies(facts: Sequence[Facts], landmarks: Sequence[Fingerprint], usable: Se
     def rank(place: int) -> tuple[float, ...]:
         one = facts[place]
         order = _ORDER.get(one.entry.split or "", 3)
-        return order, -len(landmarks[place]), -one.n_notes, -one.n_tokens, one.seconds, place
+        return order, -len(landmarks[place]), -one.n_notes, -one.n_tokens, one.seconds, one.checksum, place
 
     copies: dict[int, int] = {}
     for place in sorted(usable, key=rank):
