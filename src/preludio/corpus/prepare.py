@@ -100,7 +100,7 @@ class Prepared:
         totals = {split: total for split in SPLITS if (total := self.totals(split))["pieces"]}
         parts = [f"{split} {n['pieces']:,} pieces, {n['hours']:,.1f} hours, {n['tokens']:,} tokens" for split, n in totals.items()]
         names = {"unusable": "unusable", "duplicate": "duplicates", "leak": "of held-out works"}
-        left_out = " and ".join(f"{n:,} {names[kind]}" for kind, n in self.left_out().items()) or "none"
+        left_out = ", ".join(f"{n:,} {names[kind]}" for kind, n in self.left_out().items()) or "none"
         return f"Made {out}: {'; '.join(parts)}; left out of {len(self.facts):,} files: {left_out}. See {Path(out) / PAGE}"
 
 

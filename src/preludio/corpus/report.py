@@ -228,7 +228,8 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], n_words: int) 
         return "<tr>" + "".join(f"<{tag}{kind}>{escape(cell)}</{tag}>" for cell, kind in zip(cells, kinds, strict=True)) + "</tr>"
 
     body = "\n".join(row(cells, "td") for cells in rows)
-    return f'<div class="wide" tabindex="0"><table><thead>{row(columns, "th")}</thead><tbody>\n{body}\n</tbody></table></div>'
+    wide = "wide" if 0 < n_words < len(columns) else "wide words"
+    return f'<div class="{wide}" tabindex="0"><table><thead>{row(columns, "th")}</thead><tbody>\n{body}\n</tbody></table></div>'
 
 
 def _hours(kept: Kept) -> float:
@@ -269,8 +270,8 @@ dd { margin: 0; font-size: 2.1rem; line-height: 1.15; font-weight: 600; font-var
 table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums }
 th, td { text-align: left; vertical-align: top; padding: .35rem .9rem .35rem 0; border-bottom: 1px solid var(--grid) }
 th { color: var(--quiet); font-weight: 500 }
-td { overflow-wrap: anywhere; min-width: 4.5em }
-.n { text-align: right; overflow-wrap: normal }
+.words td { overflow-wrap: anywhere } .words td:first-child { overflow-wrap: normal }
+.n { text-align: right }
 .bars { list-style: none; margin: 0; padding: 0 }
 .bars li { display: grid; grid-template-columns: minmax(9rem, 16rem) 1fr 9.5rem; gap: .75rem; align-items: center; padding: .15rem 0 }
 .bars i { display: block; height: 1rem; border-radius: 0 4px 4px 0; background: var(--bar); min-width: 2px }
@@ -283,7 +284,7 @@ summary b { float: right; font-variant-numeric: tabular-nums }
 code { font-size: .85em; overflow-wrap: anywhere }
 footer { margin-top: 2.5rem; font-size: .88rem }
 @media (max-width: 600px) {
-  dd { font-size: 1.6rem } dl { gap: .5rem 1.75rem }
+  dd { font-size: 1.45rem } dl { gap: .5rem 1.25rem } table { font-size: .84rem } th, td { padding-right: .6rem }
   .bars li { grid-template-columns: 1fr auto; gap: 0 .75rem; padding: .3rem 0 }
   .bars span:first-child { text-align: left } .bars span:nth-child(2) { grid-area: 2 / 1 / 3 / 3 } .bars i { height: .6rem }
 }
