@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from preludio import engine as engines
 from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
 from preludio.engine import open_engine
-from preludio.engine.numpy_engine import REWIND, Ring
+from preludio.engine.numpy_engine import REWIND, NumpyEngine, Ring
 from preludio.errors import RequestError
 from preludio.tokens import VOCAB_SIZE
 
@@ -34,7 +34,8 @@ def reference_logits(checkpoint: Checkpoint, ids: np.ndarray) -> np.ndarray:
     from preludio.model import Transformer
 
     with torch.no_grad():
-        return Transformer.from_checkpoint(checkpoint)(torch.from_numpy(ids.astype(np.int64))).numpy()
+        logits: np.ndarray = Transformer.from_checkpoint(checkpoint)(torch.from_numpy(ids.astype(np.int64))).numpy()
+    return logits
 
 
 def random_ids(*shape: int, seed: int = 1) -> np.ndarray:
@@ -100,9 +101,9 @@ class AnyMixture(RuleBasedStateMachine):
     @rule(data=st.data())
     def fork(self, data: st.DataObject) -> None:
         rows = data.draw(st.lists(st.integers(0, len(self.ids) - 1), min_size=1, max_size=3))
-        before = self.session
+        before, before_rows = self.session, len(self.ids)
         self.session, self.ids = before.fork(rows), self.ids[rows]
-        before.step(np.zeros(before.batch, dtype=np.int64))  # the original goes its own way and touches nothing of the fork
+        before.step(np.zeros(before_rows, dtype=np.int64))  # the original goes its own way and touches nothing of the fork
         self.logits = None
 
     @precondition(lambda self: self.session.rewindable > 0)
@@ -137,7 +138,7 @@ def test_a_rewind_of_what_was_promised_is_exact_past_the_ring() -> None:
 
 
 def test_a_session_longer_than_the_ring_stops_growing() -> None:
-    session = open_engine(random_checkpoint(TINY)).session()
+    session = NumpyEngine(random_checkpoint(TINY)).session()
     session.feed(random_ids(1, 2000))
     size = session.rings[0][0].rows.nbytes
     session.feed(random_ids(1, 2000))
@@ -148,7 +149,8 @@ def test_a_session_longer_than_the_ring_stops_growing() -> None:
 @given(st.data(), st.integers(1, 12))
 @settings(max_examples=100, deadline=None)
 def test_a_ring_reads_back_what_was_written(data: st.DataObject, slots: int) -> None:
-    ring, written = Ring(1, 1, slots, 1), []
+    ring = Ring(1, 1, slots, 1)
+    written: list[float] = []
     for _ in range(data.draw(st.integers(1, 8))):
         n = data.draw(st.integers(1, slots))
         rows = np.arange(len(written), len(written) + n, dtype=np.float32)
