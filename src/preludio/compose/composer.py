@@ -76,23 +76,20 @@ class Composer:
 
     def _decide(self, request: Request, prompt: Prompt, progress: Progress | None) -> Iterator[tuple[int, Note]]:
         """All takes step by step, one batch, those that are over dropped from it."""
-        takes = {number: Take(request, prompt, number) for number in range(request.variations)}
+        takes = [Take(request, prompt, number) for number in range(request.variations)]
         session = self.engine.session()
-        logits = session.feed(prompt.context[None])
-        session, logits = session.fork([0] * len(takes)), np.repeat(logits, len(takes), axis=0)
-        while takes:
-            chosen = [take.choose(row) for take, row in zip(takes.values(), logits, strict=True)]
-            for (number, take), token in zip(takes.items(), chosen, strict=True):
-                if (note := take.push(token)) is not None:
-                    yield number, note
-            for number in [number for number, take in takes.items() if take.over]:
-                yield from ((number, note) for note in takes[number].release())
-            going_on = [row for row, take in enumerate(takes.values()) if not take.over]
+        logits = np.repeat(session.feed(prompt.context[None]), len(takes), axis=0)
+        session = session.fork([0] * len(takes))
+        while True:
+            chosen = [take.choose(row) for take, row in zip(takes, logits, strict=True)]
+            for take, token in zip(takes, chosen, strict=True):
+                yield from ((take.number, note) for note in take.push(token))
             if progress is not None:
-                progress(min(take.composed_seconds for take in takes.values()))
+                progress(min(take.composed_seconds for take in takes))
+            going_on = [row for row, take in enumerate(takes) if not take.over]
+            if not going_on:
+                return
             if len(going_on) < len(takes):
-                takes = {number: take for number, take in takes.items() if not take.over}
-                session = session.fork(going_on) if going_on else session
-                chosen = [chosen[row] for row in going_on]
-            if takes:
-                logits = session.step(np.array(chosen))
+                takes, chosen = [takes[row] for row in going_on], [chosen[row] for row in going_on]
+                session = session.fork(going_on)
+            logits = session.step(np.array(chosen))

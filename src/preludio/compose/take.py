@@ -29,6 +29,7 @@ class Take:
     """Turns logits into one next id after another until the piece is over."""
 
     def __init__(self, request: Request, prompt: Prompt, number: int) -> None:
+        self.number = number
         self._request, self._freely = request, freely(request)
         self._rng = np.random.default_rng([request.seed, number])
         self._grammar = Grammar()
@@ -55,19 +56,19 @@ class Take:
         request = self._freely if any(guard.alarmed for guard in self._guards) else self._request
         return sample(logits, narrowed(self._grammar.allowed(), self._rules), request, self._rng)
 
-    def push(self, token: int) -> Note | None:
-        """Goes on by one id; the note that it ends, if it ends one."""
+    def push(self, token: int) -> list[Note]:
+        """Goes on by one id; the note that it ends, or all that still sound if it ends the piece."""
         self._hear(token)
-        now_ms = self._now_ms
+        now_ms, ended = self._now_ms, []
         if token < NOTE_OFF:
             velocity = self._grammar.velocity
             assert velocity is not None
             self._onsets[token] = now_ms, bin_velocity(velocity)
         elif token < TIME_SHIFT:
-            return self._ended(token - NOTE_OFF, now_ms)
-        return None
+            ended = [self._ended(token - NOTE_OFF, now_ms)]
+        return ended + self._released() if self.over else ended
 
-    def release(self) -> list[Note]:
+    def _released(self) -> list[Note]:
         """Lets go of all that still sounds, each after one step at least."""
         now_ms = self._now_ms
         return [self._ended(pitch, max(now_ms, self._onsets[pitch][0] + STEP_MS)) for pitch in sorted(self._onsets)]
