@@ -29,7 +29,7 @@ from preludio.corpus.clean import Rule
 from preludio.corpus.entry import Entry, Source
 from preludio.corpus.prepare import Choice, Options, Prepared, prepare, rules_without
 from preludio.corpus.shards import Shards, verify
-from preludio.errors import OutputError, PreludioError, PreludioWarning
+from preludio.errors import PreludioError, PreludioWarning
 from preludio.performance import Performance, transpose
 from preludio.tokens import encode
 
@@ -405,7 +405,7 @@ def test_the_cleaning_rules_that_the_help_names_are_those_that_there_are() -> No
 def test_two_at_once_into_one_folder_the_second_is_refused(music: Path, prepared: Path, tmp_path: Path) -> None:
     def second(done: int, _: int) -> None:
         if done == 0:
-            with pytest.raises(OutputError, match="another preludio prepare is writing there"):
+            with pytest.raises(PreludioError, match="another preludio prepare is writing there"):
                 prepare([music], tmp_path / "out", processes=1)
 
     prepare([music], tmp_path / "out", processes=1, progress=second)

@@ -202,15 +202,14 @@ def prepare(  # its parameters are the command's options
         raise RequestError(f"no export {export!r}; choose npz")
     choice = preparing.Choice(not keep_duplicates, not no_guard, guard_own)
     options = preparing.Options(preparing.rules_without(without or ()), choice, curated)
-    goes_on = f"what has been examined is kept in {out}: the same command goes on from there"
     try:
         with _progress("examining", 1.0) as progress:
             prepared = preparing.prepare(sources, out, options, processes=processes, progress=lambda done, of: progress(done / of))
         exported = [str(path) for path in preparing.export_npz(out)] if export else []
     except KeyboardInterrupt:
-        raise typer.Exit(_fail(f"stopped; {goes_on}", code=130)) from None
+        raise typer.Exit(_fail(f"stopped; {preparing.what_is_kept(out)}", code=130)) from None
     except OutputError as error:
-        raise OutputError(f"{error}; {goes_on}" if preparing.is_begun(out) else str(error)) from None
+        raise OutputError(f"{error}; {preparing.what_is_kept(out)}") from None
     _say({"command": "prepare", "folder": str(out), "exported": exported} | prepared.summary(), prepared.in_words(out), as_json)
 
 

@@ -37,7 +37,7 @@ except ImportError:  # Windows: two at once are not noticed there
 
 WORK = ".examined"  # in the output folder, until the shards stand
 TABLE, PAGE = "report.csv", "report.html"
-__all__ = ["Choice", "Options", "Prepared", "export_npz", "is_begun", "prepare", "rules_without"]
+__all__ = ["Choice", "Options", "Prepared", "export_npz", "prepare", "rules_without", "what_is_kept"]
 
 COLUMNS = ("source", "name", "composer", "title", "split", "kept", "kind", "reason", "mended", "notes", "tokens", "seconds")
 
@@ -134,9 +134,10 @@ def prepare(
     return prepared
 
 
-def is_begun(out: str | os.PathLike[str]) -> bool:
-    """Whether there is work in `out` that a second start goes on from."""
-    return (Path(out) / WORK).is_dir()
+def what_is_kept(out: str | os.PathLike[str]) -> str:
+    """Words for someone whose preparing was stopped."""
+    begun = (Path(out) / WORK).is_dir()
+    return f"what has been examined is kept in {out}: the same command goes on from there" if begun else "nothing was written"
 
 
 def _written(examination: Examination, chosen: Options, folder: Path) -> Prepared:
@@ -171,7 +172,7 @@ def _alone(folder: Path) -> Iterator[None]:
         _clear_leftovers(folder)
         yield
     except BlockingIOError:
-        raise OutputError(f"{folder}: another preludio prepare is writing there; wait for it, or choose another place") from None
+        raise PreludioError(f"{folder}: another preludio prepare is writing there; wait for it, or choose another place") from None
     finally:
         if handle >= 0:
             os.close(handle)
