@@ -29,7 +29,7 @@ from preludio.corpus.clean import Rule
 from preludio.corpus.entry import Entry, Source
 from preludio.corpus.prepare import Choice, Options, Prepared, prepare, rules_without
 from preludio.corpus.shards import Shards, verify
-from preludio.errors import PreludioError, PreludioWarning
+from preludio.errors import OutputError, PreludioError, PreludioWarning
 from preludio.performance import Performance, transpose
 from preludio.tokens import encode
 
@@ -348,6 +348,16 @@ def test_exported_token_files_read_back_to_the_same_ids(prepared: Path, tmp_path
         assert np.array_equal(Shards.open(tmp_path / "again").splits[split].ids, ids.ids)
 
 
+def test_a_token_file_is_not_exported_over_itself(prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path / "out")
+    source = preparing.export_npz(tmp_path / "out")[0]
+    before = source.read_bytes()
+    prepare([source], tmp_path / "out", processes=1)
+    with pytest.raises(OutputError, match="the very file that was read"):
+        preparing.export_npz(tmp_path / "out", [source])
+    assert source.read_bytes() == before
+
+
 # --- the program ------------------------------------------------------------------------------------------------------------------
 
 
@@ -443,14 +453,61 @@ def test_stopped_or_the_disk_full_it_says_that_it_goes_on(
     assert contents(out) == contents(prepared)
 
 
+def in_workers(folder: Path, script: str) -> dict[str, str]:
+    """An environment in which worker processes run `script` first: they do not import the program that began them."""
+    lines = "\n    ".join(script.splitlines())
+    (folder / "sitecustomize.py").write_text(f"import sys\nif '--multiprocessing-fork' in sys.orig_argv:\n    {lines}\n")
+    return os.environ | {"PYTHONPATH": str(folder)}
+
+
+SLOW = """
+import time
+from preludio.corpus import folder
+read = folder.read_midi
+folder.read_midi = lambda data: (time.sleep(0.15), read(data))[1]
+"""
+CTRL_C = """
+import glob, os, signal, threading, time
+def press():
+    while not glob.glob("{out}/.examined/*/*.npz"):
+        time.sleep(0.01)
+    os.killpg(0, signal.SIGINT)
+threading.Thread(target=press, daemon=True).start()
+"""
+
+
+def test_ctrl_c_in_the_terminal_is_one_line_though_all_processes_hear_it(music: Path, prepared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    environment = in_workers(tmp_path, SLOW)
+    ran = run(music, "--out", out, "--processes", 2, script=CTRL_C.format(out=out), start_new_session=True, env=environment)
+    assert (ran.returncode, ran.stdout) == (130, "")
+    assert ran.stderr == f"preludio: stopped; what has been examined is kept in {out}: the same command goes on from there\n"
+    assert run(music, "--out", out, "--processes", 2).returncode == 0
+    assert contents(out) == contents(prepared)
+
+
 def test_a_worker_that_is_killed_is_said_and_nothing_hangs(music: Path, tmp_path: Path) -> None:
     """As the system does when memory runs out. A pool that waits for the dead one's result would wait for ever."""
     killed = "import os, signal; from preludio.corpus import folder; folder.read_midi = lambda data: os.kill(os.getpid(), signal.SIGKILL)"
-    in_workers = f"import sys\nif '--multiprocessing-fork' in sys.orig_argv:\n    {killed}\n"
-    (tmp_path / "sitecustomize.py").write_text(in_workers)  # the workers do not import the program that began them
-    ran = run(music, "--out", tmp_path / "out", "--processes", 2, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    ran = run(music, "--out", tmp_path / "out", "--processes", 2, env=in_workers(tmp_path, killed))
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "a process was killed" in ran.stderr
+
+
+def test_no_process_outlives_a_parent_that_was_killed(music: Path, tmp_path: Path) -> None:
+    arguments = command(music, "--out", tmp_path / "out", "--processes", 2)
+    with subprocess.Popen(arguments, env=in_workers(tmp_path, SLOW), start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        while not list(tmp_path.glob("out/.examined/*/*.npz")):
+            time.sleep(0.01)
+        process.kill()
+    for _ in range(200):
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    pytest.fail("a worker lives on")
 
 
 # --- real music -------------------------------------------------------------------------------------------------------------------

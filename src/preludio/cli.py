@@ -205,7 +205,7 @@ def prepare(  # its parameters are the command's options
     try:
         with _progress("examining", 1.0) as progress:
             prepared = preparing.prepare(sources, out, options, processes=processes, progress=lambda done, of: progress(done / of))
-        exported = [str(path) for path in preparing.export_npz(out)] if export else []
+        exported = [str(path) for path in preparing.export_npz(out, sources)] if export else []
     except KeyboardInterrupt:
         raise typer.Exit(_fail(f"stopped; {preparing.what_is_kept(out)}", code=130)) from None
     except OutputError as error:

@@ -2,7 +2,7 @@
 
     examine (all cores, resumable) -> decide -> shards -> report
 
-Whatever happens on the way, the folder holds the old data or the new, and a second start goes on where the first was.
+Whatever happens on the way, the folder never holds data that look whole and are not, and a second start goes on where the first was.
 """
 
 from __future__ import annotations
@@ -213,15 +213,18 @@ def _table(facts: Sequence[Facts], verdicts: Sequence[Verdict]) -> str:
     return text.getvalue()
 
 
-def export_npz(directory: str | os.PathLike[str]) -> list[Path]:
+def export_npz(directory: str | os.PathLike[str], sources: Sequence[str | os.PathLike[str]] = ()) -> list[Path]:
     """Writes each split of prepared shards as a token file of earlier systems, `notes_train.npz` and its like, beside them.
 
     Raises:
         ShardError: there are no shards, or damaged ones.
-        OutputError: a file cannot be written.
+        OutputError: a file cannot be written, or is one of the sources.
     """
     folder = Path(directory)
     filled = {folder / f"notes_{name}.npz": split for name, split in Shards.open(folder).splits.items() if len(split)}
+    for path in filled:
+        if path.exists() and any(path.samefile(source) for source in sources):
+            raise OutputError(f"{path} is the very file that was read, and would be lost: choose another folder with --out")
     for path, split in filled.items():
         write_npz(path, [split.piece(number) for number in range(len(split))])
     return list(filled)

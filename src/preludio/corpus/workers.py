@@ -38,7 +38,7 @@ def everywhere(work: Callable[[Hands, Task], Result], hands: Hands, tasks: Itera
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _begin, (hands,)) as pool:
         try:
-            with _without_main():
+            with _light_start():
                 running = {pool.submit(_one, work, task) for task in islice(tasks, processes + 1)}
             while running:
                 yield from _finished(running)
@@ -58,21 +58,28 @@ def _finished(running: set[Future[Result]]) -> Iterator[Result]:
 
 
 @contextmanager
-def _without_main() -> Iterator[None]:
-    """A spawned process imports the program that began it, again, with all that it imports: half of its start, and without end where
-    that program has no `if __name__ == "__main__"`. Nothing of it is needed here."""
-    main = sys.modules["__main__"]
+def _light_start() -> Iterator[None]:
+    """Around the start of processes.
+
+    A spawned one imports the program that began it, again, with all that it imports: half of its start, and without end where that
+    program has no `if __name__ == "__main__"`. Nothing of it is needed here. And Ctrl-C reaches the whole group, but the parent
+    decides: a signal that is ignored at the start stays so.
+    """
+    main, in_main_thread = sys.modules["__main__"], threading.current_thread() is threading.main_thread()
     sys.modules["__main__"] = ModuleType("__main__")
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if in_main_thread else None
     try:
         yield
     finally:
         sys.modules["__main__"] = main
+        if in_main_thread:
+            signal.signal(signal.SIGINT, before)
 
 
 def _begin(hands: Any) -> None:
     global _held
     _held = hands
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
