@@ -48,6 +48,8 @@ def music(piece: Piece) -> Performance:
     performance = transpose(played(piece.work, piece.hand), piece.semitones)
     if piece.part == "most":
         return crop(performance, performance.duration_ms // 4, performance.duration_ms * 15 // 16)
+    if piece.part == "half":
+        return crop(performance, performance.duration_ms // 2)
     return stretch(performance, 1.25) if piece.part == "slow" else performance
 
 
@@ -124,6 +126,14 @@ def test_all_performances_of_a_work_fall_to_one_side(files: list[Piece]) -> None
     verdicts = decided(files, Choice(duplicates=False))
     sides = {(one.work, split) for one, split in kept(files, verdicts)}
     assert len(sides) == len({one.work for one in files})
+
+
+def test_a_half_falls_to_the_side_of_its_whole() -> None:
+    """A work's side is drawn by the smallest of its hashes, and a half may lack it."""
+    files = [Piece(work, hand, part=part) for work in range(100) for hand, part in ((0, "whole"), (1, "half"))]
+    splits = [verdict.split for verdict in decided(files, Choice(duplicates=False))]
+    assert splits[::2] == splits[1::2]
+    assert splits != [verdict.split for file in files for verdict in decided([file])]  # alone, some halves fall to the other side
 
 
 def test_about_one_work_in_twenty_is_drawn_for_validation() -> None:

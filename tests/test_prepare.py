@@ -457,7 +457,7 @@ def in_workers(folder: Path, script: str) -> dict[str, str]:
     """An environment in which worker processes run `script` first: they do not import the program that began them."""
     lines = "\n    ".join(script.splitlines())
     (folder / "sitecustomize.py").write_text(f"import sys\nif '--multiprocessing-fork' in sys.orig_argv:\n    {lines}\n")
-    return os.environ | {"PYTHONPATH": str(folder)}
+    return os.environ | {"PYTHONPATH": os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])}
 
 
 SLOW = """

@@ -81,6 +81,17 @@ def test_its_figures_are_those_of_what_was_kept(tmp_path: Path) -> None:
     ]
 
 
+def test_only_notes_of_what_was_kept_are_drawn(tmp_path: Path) -> None:
+    rows = [piece(1), piece(2, kind="leak")]
+    counts = [(np.eye(128, dtype=np.uint32)[pitch], np.eye(128, dtype=np.uint32)[velocity]) for pitch, velocity in ((60, 64), (72, 90))]
+    write_report(tmp_path / "report.html", [one for one, _ in rows], [verdict for _, verdict in rows], counts, MANIFEST)
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<title>C4: 1</title>" in text
+    assert "<title>velocity 64: 1</title>" in text
+    assert "C5: 1<" not in text
+    assert "velocity 90: 1<" not in text
+
+
 def test_it_is_whole_by_itself_and_says_its_pictures_in_words(tmp_path: Path) -> None:
     found = Page(page(tmp_path, [piece(n) for n in range(30)]))
     assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in found.tags}
