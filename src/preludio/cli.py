@@ -105,7 +105,7 @@ def compose(  # its parameters are the command's options
     variations: Annotated[int, typer.Option(metavar="K", help="K takes at once: PATH-1, PATH-2 ...")] = 1,
     temperature: Annotated[float, typer.Option(metavar="T", help="Under 1 calmer, over 1 wilder; 0 takes the likeliest always.")] = 1.0,
     top_k: Annotated[int, typer.Option(metavar="K", help="Draw among the K likeliest events; 0 for all.")] = 0,
-    top_p: Annotated[float, typer.Option(metavar="P", help="Draw among the likeliest events of total probability P.")] = 0.95,
+    top_p: Annotated[float, typer.Option(metavar="P", help="Draw among the likeliest events of total probability P; 1 for all.")] = 1.0,
     min_p: Annotated[float, typer.Option(metavar="M", help="Leave out events less than M times as likely as the likeliest.")] = 0.0,
     model: Annotated[str, typer.Option(metavar="NAME|DIR", help="A bundled model, or a directory with one.")] = "small",
     engine: Annotated[str, typer.Option(metavar="NAME", help="What computes: numpy.")] = "numpy",

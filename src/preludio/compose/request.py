@@ -28,7 +28,7 @@ class Request:
     variations: int = 1  # takes decoded side by side from one prompt; the first is the piece that one take alone would be
     temperature: float = 1.0  # 1 is what the model learned; lower is more careful and repeats itself more; 0 always takes the likeliest
     top_k: int = 0  # only the k likeliest events; 0 for all
-    top_p: float = 0.95  # only the likeliest events that together have this probability (Holtzman et al. 2020); 1 for all
+    top_p: float = 1.0  # only the likeliest events that together have this probability (Holtzman et al. 2020); 1 for all
     min_p: float = 0.0  # only events at least this fraction as likely as the likeliest (Nguyen et al. 2024); 0 for all
 
     def __post_init__(self) -> None:
