@@ -438,7 +438,7 @@ def test_a_damaged_or_a_foreign_model(run: Run, here: Path, model: str) -> None:
     [(KeyboardInterrupt(), 130, "stopped; nothing was written"), (MemoryError(), 2, "not enough memory"), (EOFError(), None, "")],
     ids=repr,
 )
-@pytest.mark.parametrize("where", ["preludio.compose.Composer.takes", "preludio.cli._write_one"])
+@pytest.mark.parametrize("where", ["preludio.compose.Composer.takes", "preludio.cli.pieces.write_one"])
 def test_an_accident_while_working(
     run: Run, here: Path, model: str, monkeypatch: pytest.MonkeyPatch, accident: BaseException, code: int | None, words: str, where: str
 ) -> None:
@@ -459,7 +459,7 @@ def test_an_accident_while_working(
 
 
 def test_a_fault_of_our_own_is_a_traceback_and_another_code(here: Path) -> None:
-    fault = "import sys, preludio.cli as cli; cli._read = None; sys.argv[1:] = ['render', 'x.mid']; cli.main()"
+    fault = "import sys, preludio.cli.render as render; render.read = None; sys.argv[1:] = ['render', 'x.mid']; preludio.cli.main()"
     ran = subprocess.run([sys.executable, "-c", fault], capture_output=True, text=True, cwd=here, check=False)
     assert ran.returncode == 1
     assert "Traceback" in ran.stderr

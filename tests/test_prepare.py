@@ -23,6 +23,7 @@ from music import played
 
 import preludio
 from preludio import cli
+from preludio.cli.prepare import CLEANING
 from preludio.corpus import examine as examining
 from preludio.corpus import prepare as preparing
 from preludio.corpus.clean import Rule
@@ -409,7 +410,7 @@ def test_what_is_wrong_is_one_line(
 
 
 def test_the_cleaning_rules_that_the_help_names_are_those_that_there_are() -> None:
-    assert ", ".join(Options().rules) == cli.CLEANING
+    assert ", ".join(Options().rules) == CLEANING
 
 
 def test_two_at_once_into_one_folder_the_second_is_refused(music: Path, prepared: Path, tmp_path: Path) -> None:
