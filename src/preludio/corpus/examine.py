@@ -24,7 +24,7 @@ import numpy.typing as npt
 from preludio.corpus.clean import RULES, Rule, clean
 from preludio.corpus.entry import Entry, Source
 from preludio.corpus.fingerprint import LANDMARK, Fingerprint, fingerprint
-from preludio.corpus.workers import everywhere
+from preludio.corpus.workers import cores, everywhere
 from preludio.errors import PreludioError, PreludioWarning
 from preludio.files import replacing
 from preludio.performance import Performance
@@ -143,7 +143,7 @@ class Examination:
         done = len(self.work) - sum(len(self.entries(batch)) for batch in missing)
         yield done
         tasks = ((str(self.path(batch)), self.entries(batch)) for batch in missing)
-        for n in everywhere(_batch, (self.sources, self.rules), tasks, min(processes or _cores(), max(len(missing), 1))):
+        for n in everywhere(_batch, (self.sources, self.rules), tasks, min(processes or cores(), max(len(missing), 1))):
             done += n
             yield done
 
@@ -200,10 +200,6 @@ def _is_whole(path: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return False
     return True
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 Task = tuple[str, list[tuple[int, Entry]]]

@@ -24,6 +24,11 @@ Result = TypeVar("Result")
 _held: Any = None  # in a worker: what it works with
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def everywhere(work: Callable[[Hands, Task], Result], hands: Hands, tasks: Iterator[Task], processes: int) -> Iterator[Result]:
     """`work(hands, task)` for each task, in any order. Everything must be picklable, and `work` a function of a module.
 
@@ -44,7 +49,7 @@ def everywhere(work: Callable[[Hands, Task], Result], hands: Hands, tasks: Itera
                 yield from _finished(running)
                 running |= {pool.submit(_one, work, task) for task in islice(tasks, processes + 1 - len(running))}
         except BrokenProcessPool:
-            remedy = "the same command goes on from there; fewer processes need less"
+            remedy = "run the same command again; fewer processes need less"
             raise PreludioError(f"a process was killed, perhaps for want of memory: {remedy}") from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
