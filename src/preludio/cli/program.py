@@ -12,6 +12,7 @@ import typer
 
 from preludio.cli.compose import compose
 from preludio.cli.download import download
+from preludio.cli.evaluate import evaluate
 from preludio.cli.output import discard, fail, notes_on_stderr, say_line
 from preludio.cli.prepare import prepare
 from preludio.cli.render import render
@@ -79,5 +80,5 @@ def preludio(
         say_line(context.get_help())
 
 
-for command in (compose, render, download, prepare):
+for command in (compose, render, download, prepare, evaluate):
     app.command()(command)

@@ -1,0 +1,58 @@
+"""`preludio evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from preludio.cli.output import AsJson, progress_bar, say_result
+
+if TYPE_CHECKING:
+    from preludio.evaluate import Likelihood, Pieces
+
+
+def evaluate(  # its parameters are the command's options
+    data: Annotated[Path, typer.Option(metavar="SOURCE", help="What prepare wrote, or MAESTRO, or any folder or zip of MIDI.")],
+    model: Annotated[str, typer.Option(metavar="NAME|DIR", help="A bundled model, or a directory with one.")] = "small",
+    split: Annotated[str, typer.Option(metavar="NAME", help="train, validation or test; all for music without splits.")] = "validation",
+    pieces: Annotated[int | None, typer.Option(metavar="N", min=1, help="A quick glance: only N performances, drawn by --seed.")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which ones --pieces draws.")] = 0,
+    segment: Annotated[int, typer.Option(metavar="N", help="Tokens a segment; the papers have 2048.")] = 2048,
+    stride: Annotated[
+        int, typer.Option(metavar="N", help="Of the sliding context, which takes segment / stride times as long; 0 leaves it out.")
+    ] = 1024,
+    engine: Annotated[str, typer.Option(metavar="NAME", help="What computes: numpy.")] = "numpy",
+    processes: Annotated[int | None, typer.Option(metavar="N", min=1, help="How many processes; else one for each core.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """How well a model predicts real music: nats a token, a note, bits a second, by the papers' protocol and with a sliding context."""
+    from preludio import checkpoint
+    from preludio.corpus.workers import cores
+    from preludio.evaluate import Cut, EngineScore, likelihoods, open_pieces, table
+
+    cuts = [Cut(segment, segment), *([Cut(segment, stride)] if stride else [])]
+    score = EngineScore(checkpoint.load(model), engine)
+    chosen = open_pieces(data, split).drawn(pieces, seed)
+    with progress_bar("listening", len(chosen)) as progress:
+        found = likelihoods(score, chosen, cuts, processes=processes or cores(), progress=progress)
+    facts = {"command": "evaluate", "model": model, "engine": engine, "data": str(data), "split": split} | _music(chosen, found[0], seed)
+    facts |= {name: one.to_json() for name, one in zip(("segments", "sliding"), found, strict=False)}
+    say_result(facts, f"{model} on {chosen.where}{_drawn_in_words(chosen, seed)}\n{table(found)}", as_json)
+
+
+def _music(chosen: Pieces, found: Likelihood, seed: int) -> dict[str, Any]:
+    return {
+        "performances": len(found.names),
+        "drawn_from": chosen.n_all,
+        "seed": seed if len(chosen) < chosen.n_all else None,
+        "notes": int(found.notes.sum()),
+        "seconds": round(float(found.seconds.sum()), 2),
+    }
+
+
+def _drawn_in_words(chosen: Pieces, seed: int) -> str:
+    if len(chosen) == chosen.n_all:
+        return ""
+    return f": a glance at {len(chosen):,} of its {chosen.n_all:,} performances (drawn with seed {seed}), not the protocol's figure"

@@ -1,0 +1,33 @@
+"""How well a model predicts real music: likelihood by the papers' protocol, whatever computes it.
+
+    pieces = open_pieces("maestro-v3.0.0", "validation")
+    found = likelihood(EngineScore(checkpoint.load("small")), pieces)
+    print(found.nats_per_token, found.table())
+
+A score is any function from ids to negative log-probabilities, so a PyTorch model in training is summed by the same code. No torch here.
+"""
+
+from preludio.evaluate.cut import PAPERS, Cut, Span
+from preludio.evaluate.figures import Estimate, Likelihood
+from preludio.evaluate.pieces import Piece, Pieces, open_pieces, pieces_of
+from preludio.evaluate.protocol import likelihood, likelihoods
+from preludio.evaluate.report import table
+from preludio.evaluate.score import EngineScore, Score, negative_log_likelihood
+
+__all__ = [
+    "PAPERS",
+    "Cut",
+    "EngineScore",
+    "Estimate",
+    "Likelihood",
+    "Piece",
+    "Pieces",
+    "Score",
+    "Span",
+    "likelihood",
+    "likelihoods",
+    "negative_log_likelihood",
+    "open_pieces",
+    "pieces_of",
+    "table",
+]

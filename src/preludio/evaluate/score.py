@@ -1,0 +1,56 @@
+"""Ids -> how surprised a model is by each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from preludio.engine import open_engine
+
+if TYPE_CHECKING:
+    from preludio.checkpoint import Checkpoint
+    from preludio.engine import Engine, IdBatch, Logits
+
+Nats = npt.NDArray[np.floating[Any]]
+
+Score = Callable[[npt.NDArray[np.int64]], Nats]
+"""int64 ids (batch, n), n >= 2 -> (batch, n - 1): -ln p(ids[:, t + 1] | ids[:, : t + 1]) over the whole vocabulary of 391, in nats.
+
+To be computed by several processes it must be picklable.
+"""
+
+BLOCK = 2048  # ids whose logits are in memory at once
+
+
+class EngineScore:
+    """A `Score` by any engine."""
+
+    def __init__(self, checkpoint: Checkpoint, engine: str = "numpy") -> None:
+        """
+        Raises:
+            RequestError: there is no such engine.
+        """
+        self._checkpoint, self._name = checkpoint, engine
+        self._engine: Engine | None = open_engine(checkpoint, engine)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_engine": None}  # each process opens its own
+
+    def __call__(self, ids: npt.NDArray[np.int64]) -> Nats:
+        """As `Score`, float32."""
+        if self._engine is None:
+            self._engine = open_engine(self._checkpoint, self._name)
+        session, n = self._engine.session(len(ids)), ids.shape[1] - 1
+        blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
+        return np.concatenate([negative_log_likelihood(session.feed_all(ids[:, :-1][:, at]), ids[:, 1:][:, at]) for at in blocks], axis=1)
+
+
+def negative_log_likelihood(logits: Logits, targets: IdBatch) -> npt.NDArray[np.float32]:
+    """Logits (..., 391) and ids (...) -> -ln softmax(logits)[id], (...), in nats."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    chosen = np.take_along_axis(shifted, np.asarray(targets)[..., None], axis=-1)[..., 0]
+    nats: npt.NDArray[np.float32] = np.log(np.exp(shifted).sum(axis=-1)) - chosen
+    return nats
