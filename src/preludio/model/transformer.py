@@ -2,10 +2,7 @@
 
 Pre-norm residual blocks; no absolute positions: order is known only from the causal mask and from one learned embedding per distance.
 
-    attention(i, j) = q_i . (k_j + e_{i-j}) / sqrt(d_head)        for 0 <= i - j < window, else nothing
-
-The paper's "skewing" (section 3.4.1) turns the products q_i . e_d, laid out by distance, into scores laid out by key. Here it is done
-for one block of queries at a time, each only against the keys that it may see: the same sum, without L x L matrices (FACTS.md section 5).
+    attention(i, j) = q_i . (k_j + e_{i-j}) / sqrt(d_head)        for 0 <= i - j < window, else nothing      (attention.py)
 
 Settled here: RMSNorm before each part and at the end (Zhang and Sennrich 2019), squared ReLU (So et al. 2021, "Primer"), no biases.
 """
@@ -21,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from preludio.checkpoint import Arrays, Checkpoint, ModelConfig, array_shapes
+from preludio.model.attention import attend
 from preludio.tokens import VOCAB_SIZE
 
 NORM_EPSILON = 1e-5
-QUERY_BLOCK = 256  # queries that are scored at a time: large enough for fast matrix products, small enough to stay in cache
 
 
 class Transformer(nn.Module):
@@ -96,60 +93,8 @@ class Layer(nn.Module):
     def _attend(self, x: Tensor) -> Tensor:
         batch, time, d = x.shape
         qkv = F.linear(x, self.qkv).view(batch, time, 3, self.n_heads, d // self.n_heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (batch, head, time, d_head)
-        mixed = relative_attention(q, k, v, self.relative, self.window)
-        return F.linear(mixed.transpose(1, 2).reshape(batch, time, d), self.attention_out)
+        return F.linear(attend(qkv, self.relative, self.window), self.attention_out)
 
 
 def _norm(x: Tensor, gain: Tensor) -> Tensor:
     return F.rms_norm(x, gain.shape, gain, NORM_EPSILON)
-
-
-def relative_attention(q: Tensor, k: Tensor, v: Tensor, relative: Tensor, window: int) -> Tensor:
-    """Banded causal attention with a learned embedding per distance.
-
-    Args:
-        q, k, v: (batch, head, time, d_head), of equal lengths.
-        relative: (window, d_head), shared by the heads, or (head, window, d_head); row d belongs to distance d.
-        window: a query sees the keys at distances 0 ... window - 1.
-
-    Returns:
-        (batch, head, time, d_head).
-    """
-    time = q.shape[2]
-    blocks = []
-    for start in range(0, time, QUERY_BLOCK):
-        stop = min(start + QUERY_BLOCK, time)
-        first_key = max(0, start - window + 1)
-        blocks.append(_attend_block(q[:, :, start:stop], k[:, :, first_key:stop], v[:, :, first_key:stop], relative, window))
-    return torch.cat(blocks, dim=2)
-
-
-def _attend_block(q: Tensor, k: Tensor, v: Tensor, relative: Tensor, window: int) -> Tensor:
-    """Attention of the last n positions (the queries) to the last m (the keys), n <= m; both end at the same position."""
-    n, m = q.shape[2], k.shape[2]
-    q = q * q.shape[-1] ** -0.5
-    scores = q @ k.transpose(-2, -1) + skewed(q @ _farthest_first(relative, n, m).transpose(-2, -1), m)  # (batch, head, n, m)
-    distance = torch.arange(m - n, m, device=q.device)[:, None] - torch.arange(m, device=q.device)
-    scores = scores.masked_fill((distance < 0) | (distance >= window), -torch.inf)
-    return torch.softmax(scores, dim=-1).to(v.dtype) @ v
-
-
-def _farthest_first(relative: Tensor, n: int, m: int) -> Tensor:
-    """(..., n + m, d_head): the distances m - 1, m - 2 ... 0, then n rows of zeros that skewing moves behind the mask.
-
-    Distances beyond the table, which the mask also hides, are zeros too.
-    """
-    near = relative[..., :m, :].flip(-2)
-    return F.pad(near, (0, 0, max(0, m - relative.shape[-2]), n))
-
-
-def skewed(by_distance: Tensor, m: int) -> Tensor:
-    """(..., n, n + m) with column c for distance m - 1 - c -> (..., n, m) with column j for key j.
-
-    Query r (of n) and key j are (m - n + r) - j apart, so the wanted column is c = n - 1 - r + j: one place further left in each row.
-    Read with rows one shorter than they are, the memory has just this slant: no copy. Where c lies past distance 0 stand zeros.
-    """
-    *outer, n, width = by_distance.shape
-    flat = by_distance.reshape(*outer, n * width)[..., n - 1 : n - 1 + n * (width - 1)]
-    return flat.reshape(*outer, n, width - 1)[..., :m]
