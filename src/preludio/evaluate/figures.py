@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from preludio.errors import RequestError
 from preludio.evaluate.cut import Cut
 
 KINDS = ("note-on", "note-off", "time-shift", "velocity")
@@ -23,17 +24,23 @@ Integers = npt.NDArray[np.int64]
 
 
 class Estimate(NamedTuple):
-    """A figure, and the interval in which 95 % of it lie when performances are drawn anew; None where there is only one."""
+    """A figure, and the interval in which 95 % of it lie when performances are drawn anew; None where there is only one.
+
+    What does not exist, such as nats a note of music without notes, is not a number.
+    """
 
     value: float
     low: float | None
     high: float | None
 
     def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "-"
         return f"{self.value:.5g}" if self.low is None else f"{self.value:.5g} ({self.low:.5g} - {self.high:.5g})"
 
     def to_json(self) -> dict[str, float | None]:
-        return {name: None if number is None else round(number, 6) for name, number in self._asdict().items()}
+        """None for what is not a number, which JSON lacks."""
+        return {name: None if number is None or math.isnan(number) else round(number, 6) for name, number in self._asdict().items()}
 
 
 class PieceSums(NamedTuple):
@@ -169,15 +176,35 @@ class Likelihood:
             row[:] = np.bincount(rng.integers(0, n, n), minlength=n)
         return drawn
 
+    def difference(self, other: Likelihood) -> Estimate:
+        """Nats a token more than `other` has on the same performances, drawn in pairs.
+
+        Raises:
+            RequestError: the other one is of other performances.
+        """
+        if self.names != other.names:
+            raise RequestError("likelihoods of other performances cannot be compared in pairs: evaluate both on the same ones")
+        ours, theirs = ((one._piece_nats, one.tokens.sum(axis=(1, 2))) for one in (self, other))
+        drawn = [_over(row @ ours[0], row @ ours[1]) - _over(row @ theirs[0], row @ theirs[1]) for row in self._drawn]
+        return self._estimate(_over(*(part.sum() for part in ours)) - _over(*(part.sum() for part in theirs)), drawn)
+
     def _ratio(self, over: npt.NDArray[Any], under: npt.NDArray[Any]) -> Estimate:
-        """Sum over sum, and its percentile bootstrap interval (Efron 1979); a draw that has nothing of it says nothing."""
-        value = float(over.sum() / under.sum()) if under.any() else math.nan
+        """Sum over sum; a draw that has nothing of it says nothing."""
+        if not under.any():
+            return Estimate(math.nan, None, None)
+        drawn = [(row @ over, row @ under) for row in self._drawn]
+        return self._estimate(_over(over.sum(), under.sum()), [_over(*parts) for parts in drawn if parts[1] > 0])
+
+    def _estimate(self, value: float, drawn: Sequence[float]) -> Estimate:
+        """The percentile interval (Efron 1979)."""
         if len(self.names) < 2:
             return Estimate(value, None, None)
-        drawn = [(row @ over, row @ under) for row in self._drawn]
-        ratios = [drawn_over / drawn_under for drawn_over, drawn_under in drawn if drawn_under > 0]
-        low, high = np.quantile(ratios, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+        low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         return Estimate(value, float(low), float(high))
+
+
+def _over(nats: Any, parts: Any) -> float:
+    return float(nats / parts)
 
 
 def _shares(sums: npt.NDArray[Any]) -> dict[str, float]:
