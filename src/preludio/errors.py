@@ -28,6 +28,10 @@ class RequestError(PreludioError):
     """A musical request that cannot be met: zero seconds, a temperature below 0, an empty prompt."""
 
 
+class TrainError(PreludioError):
+    """A training run that cannot go on: a setting that cannot be, no data, a state of another model, a loss that is not finite."""
+
+
 class OutputError(PreludioError):
     """A file that cannot be written."""
 

@@ -57,7 +57,7 @@ def attend(qkv: Tensor, relative: Tensor) -> Tensor:
 
 
 def _shapes(qkv: Tensor, *_: Tensor) -> tuple[Tensor, Tensor]:
-    batch, time, _, heads, d_head = qkv.shape
+    batch, time, heads, d_head = qkv[:, :, 0].shape
     return qkv.new_empty(batch, time, heads * d_head), qkv.new_empty(batch, heads, time, dtype=torch.float32)
 
 
