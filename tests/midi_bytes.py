@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import warnings
 
@@ -35,6 +36,27 @@ def smf(*tracks: str | bytes, kind: int | None = None, division: int = 500, said
     kind = int(len(tracks) > 1) if kind is None else kind
     header = kind.to_bytes(2) + (len(tracks) if said is None else said).to_bytes(2) + division.to_bytes(2)
     return chunk(b"MThd", header) + b"".join(chunk(b"MTrk", content) for content in contents)
+
+
+def mutated(data: bytes, generator: random.Random) -> bytes:
+    """With some bytes changed, lost, doubled or cut off; the first bytes, where the lengths are, more often."""
+    mutant = bytearray(data)
+    for _ in range(generator.randint(1, 8)):
+        place = generator.randrange(min(len(mutant), generator.choice([30, len(mutant)]))) if mutant else 0
+        match generator.randrange(5):
+            case 0:
+                mutant[place : place + 1] = bytes([generator.choice([0, 1, 0x7F, 0x80, 0x90, 0xFF, generator.randrange(256)])])
+            case 1:
+                del mutant[place : place + generator.randint(1, 9)]
+            case 2:
+                mutant[place:place] = mutant[place : place + generator.randint(1, 40)]
+            case 3:
+                mutant[place:place] = generator.randbytes(generator.randint(1, 5))
+            case _ if generator.random() < 0.2:
+                del mutant[place:]
+            case _:
+                pass
+    return bytes(mutant)
 
 
 def read(data: bytes) -> tuple[Performance, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from midi_bytes import END_OF_TRACK, chunk, quantity, read, rows, smf
+from midi_bytes import END_OF_TRACK, chunk, mutated, quantity, read, rows, smf
 from strategies import law
 
 from preludio.errors import MidiError
@@ -71,27 +71,6 @@ def test_mutated_files_are_read_or_refused() -> None:
     files = [write_midi(Performance([(i, 200 - i, 60, i + 1) for i in range(20)], [(3, 40)])), smf(b"".join(piece()[0]), kind=2)]
     for _ in range(3_000):
         try_to_read(mutated(generator.choice(files), generator))
-
-
-def mutated(data: bytes, generator: random.Random) -> bytes:
-    """With some bytes changed, lost, doubled or cut off; the first bytes, where the lengths are, more often."""
-    mutant = bytearray(data)
-    for _ in range(generator.randint(1, 8)):
-        place = generator.randrange(min(len(mutant), generator.choice([30, len(mutant)]))) if mutant else 0
-        match generator.randrange(5):
-            case 0:
-                mutant[place : place + 1] = bytes([generator.choice([0, 1, 0x7F, 0x80, 0x90, 0xFF, generator.randrange(256)])])
-            case 1:
-                del mutant[place : place + generator.randint(1, 9)]
-            case 2:
-                mutant[place:place] = mutant[place : place + generator.randint(1, 40)]
-            case 3:
-                mutant[place:place] = generator.randbytes(generator.randint(1, 5))
-            case _ if generator.random() < 0.2:
-                del mutant[place:]
-            case _:
-                pass
-    return bytes(mutant)
 
 
 def try_to_read(data: bytes) -> None:

@@ -434,11 +434,12 @@ def model(tracks: list[list[Event]], division: int) -> Performance | None:
 
 
 @settings(deadline=None, max_examples=250)
-@given(st.lists(event_lists, min_size=1, max_size=3), divisions, st.sampled_from([4, 7, 1 << 16]))
-def test_reading_equals_the_model_wherever_blocks_end(tracks: list[list[Event]], division: int, block: int) -> None:
+@given(st.lists(event_lists, min_size=1, max_size=3), divisions, st.sampled_from([4, 7, 30, 1 << 16]), st.sampled_from([1, 20, 1_024]))
+def test_reading_equals_the_model_wherever_blocks_end(tracks: list[list[Event]], division: int, block: int, worthwhile: int) -> None:
     data, expected = smf(*map(track_bytes, tracks), division=division), model(tracks, division)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(events, "_BLOCK", block)
+        patch.setattr(events, "_WORTHWHILE", worthwhile)
         if expected is None:
             with pytest.raises(MidiError, match="24 days"):
                 read(data)

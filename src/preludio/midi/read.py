@@ -13,7 +13,8 @@ import numpy.typing as npt
 
 from preludio.errors import MidiError, PerformanceError, PreludioWarning
 from preludio.midi.chunks import MAX_BYTES, MidiFile, parse
-from preludio.midi.events import CONTROL, NOTE_ON, Bytes, Ticks, Track
+from preludio.midi.events import CONTROL, NOTE_ON, Events, Track, joined
+from preludio.midi.plain import Bytes, Ticks
 from preludio.performance import MAX_MS, Performance, join, pack_notes, shift
 
 DRUMS = 9  # channel 10 counted from 1: General MIDI's percussion
@@ -24,7 +25,7 @@ _EXPORT = "export it again as a Standard MIDI File"
 
 
 class _Notes(NamedTuple):
-    """Notes of one track in ticks; columns of equal length."""
+    """Notes of one track in ticks, in the order in which they begin; columns of equal length."""
 
     onset: Ticks
     offset: Ticks
@@ -101,25 +102,24 @@ def _simultaneous(tracks: Sequence[Track], file: MidiFile) -> Performance:
     if clipped:
         file.repairs.append(f"{_count(clipped, 'data byte')} over 127 taken as 127")
     piano = _without_drums(tracks, file)
-    paired = [_paired(tick, message, track.end_tick) for track, (tick, message) in zip(tracks, piano, strict=True)]
+    paired = [_paired(events, track.end_tick) for track, events in zip(tracks, piano, strict=True)]
     n_unclosed = sum(unclosed for _, unclosed in paired)
     if n_unclosed:
         file.repairs.append(f"{_count(n_unclosed, 'note')} without an end, closed at the end of the track")
     onset, offset, pitch, velocity = (np.concatenate(column) for column in zip(*(notes for notes, _ in paired), strict=True))
-    tick, message = (np.concatenate(column) for column in zip(*piano, strict=True))
-    pedal = _pedal(tick, message, max(int(tick.max(initial=0)), int(offset.max(initial=0))))
+    events = joined(piano)
+    pedal = _pedal(events, max(int(events.tick.max(initial=0)), int(offset.max(initial=0))))
     times = _times(np.concatenate([onset, offset, pedal.ravel()]), [tempo for track in tracks for tempo in track.tempos], file)
     onset_ms, offset_ms, pedal_ms = np.split(_rounded_ms(times, file), [len(onset), 2 * len(onset)])
     return Performance(pack_notes(onset_ms, offset_ms, pitch, velocity), pedal_ms.reshape(-1, 2))
 
 
-def _without_drums(tracks: Sequence[Track], file: MidiFile) -> list[tuple[Ticks, Bytes]]:
+def _without_drums(tracks: Sequence[Track], file: MidiFile) -> list[Events]:
     piano, n_drums = [], 0
-    for track in tracks:
-        status = track.message[:, 0]
-        drums = status & 15 == DRUMS
-        n_drums += int(np.count_nonzero(drums & (status >> 4 == NOTE_ON >> 4)))
-        piano.append((track.tick[~drums], track.message[~drums]) if drums.any() else (track.tick, track.message))
+    for events in (track.events for track in tracks):
+        drums = events.status & 15 == DRUMS
+        n_drums += int(np.count_nonzero(drums & (events.status >> 4 == NOTE_ON >> 4)))
+        piano.append(events.at(~drums) if drums.any() else events)
     if n_drums:
         file.repairs.append(f"{_count(n_drums, 'note')} on channel 10 (drums) left out")
     return piano
@@ -129,24 +129,36 @@ def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'s' * (n != 1)}"
 
 
-def _paired(tick: Ticks, message: Bytes, end_tick: int) -> tuple[_Notes, int]:
+def _paired(events: Events, end_tick: int) -> tuple[_Notes, int]:
     """Note-ons with their note-offs, first in first out on each key of each channel; and how many had none, closed at `end_tick`."""
-    is_note = message[:, 0] < CONTROL
-    tick, message = tick[is_note], message[is_note]
-    key = (message[:, 0] & 15).astype(np.uint16) << 7 | message[:, 1]  # 16 bits: NumPy sorts them by radix
+    events = events.at(np.flatnonzero(events.status < CONTROL))
+    key = (events.status & 15).astype(np.uint16) << 7 | events.key  # 16 bits: NumPy sorts them by radix
     order = np.argsort(key, kind="stable")
-    tick, message, key = tick[order], message[order], key[order].astype(np.int64)
-    is_on = message[:, 0] >= NOTE_ON
-    closes = ~is_on & ~_orphans(is_on, key)
-    # The j-th note-off that closes something closes the j-th note-on of its key.
-    ons, offs = np.flatnonzero(is_on), np.flatnonzero(closes)
+    is_on, key = events.status[order] >= NOTE_ON, key[order]
+    ons, offs = _by_turns(is_on, key) or _first_in_first_out(is_on, key.astype(np.int64))
+    ends = np.full(len(order), end_tick)
+    ends[order[ons]] = events.tick[order[offs]]
+    strikes = np.flatnonzero(events.status >= NOTE_ON)
+    notes = _Notes(events.tick[strikes], ends[strikes], events.key[strikes], events.value[strikes])
+    return notes, len(strikes) - len(ons)
+
+
+_Places = npt.NDArray[np.intp]
+
+
+def _by_turns(is_on: npt.NDArray[np.bool_], key: npt.NDArray[Any]) -> tuple[_Places, _Places] | None:
+    """As `_first_in_first_out`, for the plainest music: every key is struck and released by turns. None for any other."""
+    if len(key) % 2 or not is_on[::2].all() or is_on[1::2].any() or (key[::2] != key[1::2]).any():
+        return None
+    return np.arange(0, len(key), 2), np.arange(1, len(key), 2)
+
+
+def _first_in_first_out(is_on: npt.NDArray[np.bool_], key: npt.NDArray[np.int64]) -> tuple[_Places, _Places]:
+    """The places of the note-ons that end and, beside each, of the note-off that ends it (`key` is sorted)."""
+    ons, offs = np.flatnonzero(is_on), np.flatnonzero(~is_on & ~_orphans(is_on, key))
     off_key = key[offs]
-    rank = np.arange(len(offs)) - _begins(off_key)[off_key]
-    offset = np.full(len(ons), -1, dtype=np.int64)
-    offset[_begins(key[ons])[off_key] + rank] = tick[offs]
-    unclosed = offset < 0
-    offset[unclosed] = end_tick
-    return _Notes(tick[ons], offset, message[ons, 1], message[ons, 2]), int(np.count_nonzero(unclosed))
+    rank = np.arange(len(offs)) - _begins(off_key)[off_key]  # the j-th note-off of a key that ends something ends its j-th note-on
+    return ons[_begins(key[ons])[off_key] + rank], offs
 
 
 def _begins(key: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -171,17 +183,21 @@ def _orphans(is_on: npt.NDArray[np.bool_], key: npt.NDArray[np.int64]) -> npt.ND
     return np.concatenate([balance[:1] < 0, below[1:] < lowest_before])
 
 
-def _pedal(tick: Ticks, message: Bytes, end_tick: int) -> Ticks:
+def _pedal(events: Events, end_tick: int) -> Ticks:
     """(n, 2) ticks at which a channel's pedal goes down and up; what is still down goes up at `end_tick`."""
-    is_pedal = message[:, 0] >= CONTROL
-    channel = np.concatenate([message[is_pedal, 0] & 15, np.arange(16, dtype=np.uint8)])
-    down = np.concatenate([message[is_pedal, 2] >= PEDAL_DOWN, np.zeros(16, dtype=np.bool_)])
-    tick = np.concatenate([tick[is_pedal], np.full(16, end_tick)])
-    order = np.argsort(tick, kind="stable")  # at one tick, in the order of the file
-    order = order[np.argsort(channel[order], kind="stable")]
-    down = down[order]
-    moves = np.flatnonzero(down != np.concatenate([[False], down[:-1]]))  # down, up, down, up ...: every channel ends with an up
-    return tick[order][moves].reshape(-1, 2)
+    events = events.at(np.flatnonzero(events.status >= CONTROL))
+    if (events.tick[1:] < events.tick[:-1]).any():  # of several tracks; at one tick, in the order of the file
+        events = events.at(np.argsort(events.tick, kind="stable"))
+    channel = events.status & 15
+    moves = [_moves(events.at(channel == number), end_tick) for number in np.flatnonzero(np.bincount(channel))]
+    return np.concatenate([np.empty((0, 2), np.int64), *moves])
+
+
+def _moves(events: Events, end_tick: int) -> Ticks:
+    """The same of one channel's pedal events."""
+    down = events.value >= PEDAL_DOWN
+    moves = events.tick[down != np.concatenate([[False], down[:-1]])]  # down, up, down, up ...
+    return np.append(moves, np.full(len(moves) % 2, end_tick)).reshape(-1, 2)
 
 
 def _rounded_ms(time: Any, file: MidiFile) -> Any:
@@ -198,15 +214,16 @@ def _times(tick: Ticks, tempos: Sequence[tuple[int, int]], file: MidiFile) -> np
         raise MidiError(f"a tempo of 0 microseconds per quarter note, so it has no time; {_EXPORT}")
     starts, tempo = np.array([(0, DEFAULT_TEMPO), *sorted(tempos, key=lambda pair: pair[0])], dtype=np.int64).T
     last = int(tick.max(initial=0))
-    starts, tempo = starts[starts <= last], tempo[starts <= last]
+    holds = (starts <= last) & (starts != np.append(starts[1:], -1))  # of several tempos at one tick the last
+    starts, tempo = starts[holds], tempo[holds]
     if _elapsed(np.array([last]), starts.astype(np.float64), tempo.astype(np.float64))[0] > MAX_MS * 1000.0 * file.division:
         raise MidiError(f"it lasts over 24 days; {_EXPORT}")
     return _elapsed(tick, starts, tempo)
 
 
 def _elapsed(tick: Ticks, starts: npt.NDArray[Any], tempo: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The sum of ticks times tempo up to each tick. Of several tempos at one tick the last holds, the others last no time."""
+    """The sum of ticks times tempo up to each tick."""
     before = np.concatenate([[0], np.cumsum(np.diff(starts) * tempo[:-1])])
-    segment = np.searchsorted(starts, tick, side="right") - 1
+    segment = np.searchsorted(starts, tick, side="right") - 1 if len(starts) > 1 else 0
     elapsed: npt.NDArray[Any] = before[segment] + (tick - starts[segment]) * tempo[segment]
     return elapsed
