@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from operator import index
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -49,7 +49,7 @@ class Performance:
         note_array = _note_array(notes)
         _check_notes(note_array)
         pedal_array = _pedal_array(pedals)
-        object.__setattr__(self, "notes", _frozen(note_array[_note_order(note_array)]))
+        object.__setattr__(self, "notes", _frozen(note_array.take(_note_order(note_array))))  # far quicker than [] for records
         object.__setattr__(self, "pedals", _frozen(_merged(pedal_array)))
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -118,16 +118,34 @@ def pack_notes(onset_ms: Any, offset_ms: Any, pitch: Any, velocity: Any) -> Note
     return notes
 
 
+class Columns(NamedTuple):
+    """Notes as arrays of equal length, for arithmetic: a record's fields lie apart in memory."""
+
+    onset_ms: npt.NDArray[np.int32]
+    offset_ms: npt.NDArray[np.int32]
+    pitch: npt.NDArray[np.uint8]
+    velocity: npt.NDArray[np.uint8]
+
+    def at(self, chosen: npt.NDArray[Any]) -> Columns:
+        return Columns(*(column[chosen] for column in self))
+
+
+def columns(notes: Notes) -> Columns:
+    """A `NOTE` array's fields, copied."""
+    return Columns(*(notes[name].copy() for name in Columns._fields))
+
+
 def _check_notes(notes: Notes) -> None:
     if not len(notes):
         return
-    if notes["onset_ms"].min() < 0 or notes["onset_ms"].max() > MAX_MS - STEP_MS or notes["offset_ms"].max() > MAX_MS:
+    onset_ms, offset_ms, pitch, velocity = columns(notes)
+    if onset_ms.min() < 0 or onset_ms.max() > MAX_MS - STEP_MS or offset_ms.max() > MAX_MS:
         raise PerformanceError("note times must lie between 0 and 24 days")
-    if (notes["offset_ms"] < notes["onset_ms"]).any():
+    if (offset_ms < onset_ms).any():
         raise PerformanceError("a note ends before it begins")
-    if notes["pitch"].max() > 127:
-        raise PerformanceError(f"pitch {notes['pitch'].max()} is not a MIDI pitch (0-127)")
-    if notes["velocity"].min() < 1 or notes["velocity"].max() > 127:
+    if pitch.max() > 127:
+        raise PerformanceError(f"pitch {pitch.max()} is not a MIDI pitch (0-127)")
+    if velocity.min() < 1 or velocity.max() > 127:
         raise PerformanceError("a velocity is outside 1-127")
 
 
@@ -135,7 +153,8 @@ def _note_order(notes: Notes) -> npt.NDArray[np.intp]:
     """Sorted by onset, pitch, offset, velocity: equal sets of notes give equal arrays."""
     key = notes["onset_ms"].astype(np.int64) << 7 | notes["pitch"]
     order = np.argsort(key, kind="stable")
-    if len(key) > 1 and (np.diff(key[order]) == 0).any():  # two strikes of one key at once: rare, so the slow sort only then
+    ordered = key[order]
+    if (ordered[1:] == ordered[:-1]).any():  # two strikes of one key at once: rare, so the slow sort only then
         order = np.lexsort((notes["velocity"], notes["offset_ms"], key))
     return order
 
@@ -173,26 +192,48 @@ def sustain(performance: Performance) -> Performance:
     first. Of events at one instant, key-up comes before the pedal and the pedal before key-down: a key released at the very instant of
     pedal-down is not caught.
     """
-    notes, pedals = performance.notes, performance.pedals
-    if not len(pedals) or not len(notes):
-        return Performance(notes)
-    offset_ms = notes["offset_ms"]
-    # The last pedal that was down strictly before the key went up, if it is still down.
-    pedal = np.searchsorted(pedals[:, 0], offset_ms, side="left") - 1
-    pedal_up_ms = np.where(pedal >= 0, pedals[pedal, 1], 0)
-    sounding_until = np.minimum(pedal_up_ms, next_strike_ms(notes))
-    return Performance(pack_notes(notes["onset_ms"], np.maximum(offset_ms, sounding_until), notes["pitch"], notes["velocity"]))
+    notes = performance.notes
+    return Performance(pack_notes(notes["onset_ms"], sounding_until_ms(performance), notes["pitch"], notes["velocity"]))
+
+
+def sounding_until_ms(performance: Performance) -> npt.NDArray[np.int32]:
+    """For each note when it falls silent, the pedal resolved as `sustain` says."""
+    by_key = _by_key(performance.notes)
+    result = np.empty(len(by_key), dtype=np.int32)
+    result[by_key] = _sustained(performance, by_key).offset_ms
+    return result
+
+
+def _by_key(notes: Notes) -> npt.NDArray[np.intp]:
+    """The order in which the notes of each key follow one another, key after key: what one strike does to the last is then next to it."""
+    return np.argsort(notes["pitch"], kind="stable")
+
+
+def _sustained(performance: Performance, by_key: npt.NDArray[np.intp]) -> Columns:
+    """The notes by key, lengthened."""
+    notes, pedals = columns(performance.notes), performance.pedals
+    keys = notes.at(by_key)
+    if not len(pedals):
+        return keys
+    # The last pedal that was down strictly before the key went up, if it is still down. In the order of time, for speed.
+    pedal = np.searchsorted(np.ascontiguousarray(pedals[:, 0]), notes.offset_ms, side="left")
+    pedal_up_ms = np.concatenate([np.zeros(1, np.int32), pedals[:, 1]])[pedal]
+    until_ms = np.minimum(pedal_up_ms[by_key], _next_strike(keys.onset_ms, keys.pitch, MAX_MS))
+    return keys._replace(offset_ms=np.maximum(keys.offset_ms, until_ms))
+
+
+def _next_strike(onset: npt.NDArray[np.int32], pitch: npt.NDArray[np.uint8], never: int) -> npt.NDArray[np.int32]:
+    """Of notes by key."""
+    following = np.full(len(onset), never, dtype=np.int32)
+    np.copyto(following[:-1], onset[1:], where=pitch[1:] == pitch[:-1])
+    return following
 
 
 def next_strike_ms(notes: Notes) -> npt.NDArray[np.int32]:
     """For each note of a sorted array, when its key is struck next; `MAX_MS` for the last strike of a key."""
-    by_pitch = np.argsort(notes["pitch"], kind="stable")
-    onset_ms, pitch = notes["onset_ms"][by_pitch], notes["pitch"][by_pitch]
-    following = np.full(len(notes), MAX_MS, dtype=np.int32)
-    same_key = pitch[1:] == pitch[:-1]
-    following[:-1][same_key] = onset_ms[1:][same_key]
-    result = np.empty_like(following)
-    result[by_pitch] = following
+    by_key = _by_key(notes)
+    result = np.empty(len(notes), dtype=np.int32)
+    result[by_key] = _next_strike(notes["onset_ms"][by_key], notes["pitch"][by_key], MAX_MS)
     return result
 
 
@@ -203,15 +244,43 @@ def quantise(performance: Performance) -> Performance:
     step become one note, with the later end and the greater velocity. A strike ends the note that still sounds on its key. Each note
     lasts at least one step. A velocity becomes the middle of its bin (at most 2 away). Pedals are rounded too.
     """
-    pedals = to_steps(performance.pedals) * STEP_MS
-    notes = performance.notes
-    if not len(notes):
-        return Performance((), pedals)
-    onset_ms = to_steps(notes["onset_ms"]) * STEP_MS
-    offset_ms = np.maximum(to_steps(notes["offset_ms"]) * STEP_MS, onset_ms + STEP_MS)
-    strikes = _merge_strikes(pack_notes(onset_ms, offset_ms, notes["pitch"], _middle_of_bin(notes["velocity"])))
-    strikes["offset_ms"] = np.minimum(strikes["offset_ms"], next_strike_ms(strikes))
-    return Performance(strikes, pedals)
+    strikes = _strikes(columns(performance.notes).at(_by_key(performance.notes)))
+    velocity = bin_velocity(strikes.velocity_bin)
+    notes = pack_notes(strikes.onset_step * STEP_MS, strikes.offset_step * STEP_MS, strikes.pitch, velocity)
+    return Performance(notes, to_steps(performance.pedals) * STEP_MS)
+
+
+class Strikes(NamedTuple):
+    """Notes on the grid of the vocabulary, key after key: columns of equal length."""
+
+    onset_step: npt.NDArray[np.int32]
+    offset_step: npt.NDArray[np.int32]
+    pitch: npt.NDArray[np.uint8]
+    velocity_bin: npt.NDArray[np.uint8]
+
+
+def strikes(performance: Performance) -> Strikes:
+    """The notes of `quantise(sustain(performance))`."""
+    return _strikes(_sustained(performance, _by_key(performance.notes)))
+
+
+def _strikes(keys: Columns) -> Strikes:
+    """Of notes by key; see `quantise`."""
+    onset_step = to_steps(keys.onset_ms)
+    offset_step = np.maximum(to_steps(keys.offset_ms), onset_step + 1)
+    merged = _merged_strikes(Strikes(onset_step, offset_step, keys.pitch, velocity_bin(keys.velocity)))
+    until = np.minimum(merged.offset_step, _next_strike(merged.onset_step, merged.pitch, MAX_MS // STEP_MS))
+    return merged._replace(offset_step=until)
+
+
+def _merged_strikes(strikes: Strikes) -> Strikes:
+    """Notes of one key with one onset -> one note, with the later end and the greater velocity."""
+    again = (strikes.onset_step[1:] == strikes.onset_step[:-1]) & (strikes.pitch[1:] == strikes.pitch[:-1])
+    if not again.any():
+        return strikes
+    starts = np.flatnonzero(np.concatenate([[True], ~again]))
+    latest, loudest = (np.maximum.reduceat(column, starts) for column in (strikes.offset_step, strikes.velocity_bin))
+    return Strikes(strikes.onset_step[starts], latest, strikes.pitch[starts], loudest)
 
 
 def to_steps(ms: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
@@ -227,25 +296,6 @@ def velocity_bin(velocity: Any) -> Any:
 def bin_velocity(velocity_bin: Any) -> Any:
     """Bin 0-31 -> the velocity in its middle, 2-126."""
     return velocity_bin * VELOCITY_BIN_WIDTH + VELOCITY_BIN_WIDTH // 2
-
-
-def _middle_of_bin(velocity: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-    middle: npt.NDArray[np.uint8] = bin_velocity(velocity_bin(velocity))
-    return middle
-
-
-def _merge_strikes(notes: Notes) -> Notes:
-    """Notes of one key with one onset -> one note, in sorted order."""
-    notes = notes[_note_order(notes)]
-    key = notes["onset_ms"].astype(np.int64) << 7 | notes["pitch"]
-    first = np.concatenate([[True], key[1:] != key[:-1]])
-    if first.all():
-        return notes
-    starts = np.flatnonzero(first)
-    merged = notes[starts]
-    merged["offset_ms"] = np.maximum.reduceat(notes["offset_ms"], starts)
-    merged["velocity"] = np.maximum.reduceat(notes["velocity"], starts)
-    return merged
 
 
 def _whole(name: str, number: Any) -> int:

@@ -34,9 +34,7 @@ from preludio.performance import (
     bin_velocity,
     pack_notes,
     quantise,
-    sustain,
-    to_steps,
-    velocity_bin,
+    strikes,
 )
 
 Ids = npt.NDArray[np.uint16]
@@ -77,33 +75,37 @@ def encode(performance: Performance) -> Ids:
     Returns:
         uint16 array of shape (n_tokens,), empty for a piece without notes.
     """
-    notes = quantise(sustain(performance)).notes
-    if not len(notes):
-        return np.empty(0, dtype=np.uint16)
-    step, token, bins = _events(notes)
-    shifts = np.diff(step, prepend=0)
-    n_long, rest = np.divmod(shifts, N_SHIFTS)
-    louder_or_softer = bins >= 0
-    end = np.cumsum(n_long + (rest > 0) + louder_or_softer + 1)  # one past each event's last token
-    ids = np.full(end[-1], TIME_SHIFT + N_SHIFTS - 1, dtype=np.uint16)  # every place not filled below is a shift of 1 s
+    event = _events(performance)
+    step, token, velocity = event >> _STEP_BIT, event >> _TOKEN_BIT & 0xFF ^ NOTE_OFF, event & N_VELOCITY_BINS - 1
+    named = _where_it_changes(velocity, np.flatnonzero(token < NOTE_OFF))
+    shift = np.diff(step, prepend=0)
+    n_shifts = (shift + N_SHIFTS - 1) // N_SHIFTS
+    n_tokens = n_shifts + 1
+    n_tokens[named] += 1
+    end = np.cumsum(n_tokens)  # one past each event's last token
+    ids = np.full(end[-1] if len(end) else 0, TIME_SHIFT + N_SHIFTS - 1, dtype=np.uint16)  # a place not filled below is a shift of 1 s
     ids[end - 1] = token
-    ids[end[louder_or_softer] - 2] = VELOCITY + bins[louder_or_softer]
-    has_rest = rest > 0
-    ids[(end - 2 - louder_or_softer)[has_rest]] = TIME_SHIFT - 1 + rest[has_rest]
+    ids[end[named] - 2] = VELOCITY + velocity[named]
+    later = np.flatnonzero(shift > 0)
+    ids[(end - n_tokens + n_shifts - 1)[later]] = (TIME_SHIFT - 1 + shift - N_SHIFTS * (n_shifts - 1))[later]  # the last shift: 1 s or less
     return ids
 
 
-def _events(notes: npt.NDArray[np.void]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """Quantised notes -> (step, token, new velocity bin or -1) of each on and off, in canonical order."""
-    n = len(notes)
-    pitch = notes["pitch"].astype(np.int32)
-    bins = velocity_bin(notes["velocity"]).astype(np.int32)
-    changed = np.concatenate([[True], bins[1:] != bins[:-1]])  # notes are in the order of their ons
-    step = to_steps(np.concatenate([notes["onset_ms"], notes["offset_ms"]]))
-    token = np.concatenate([NOTE_ON + pitch, NOTE_OFF + pitch])
-    new_bin = np.concatenate([np.where(changed, bins, -1), np.full(n, -1, dtype=np.int32)])
-    order = np.argsort(step.astype(np.int64) << 8 | (token ^ NOTE_OFF))  # xor: offs before ons, each by pitch; no ties
-    return step[order], token[order], new_bin[order]
+_TOKEN_BIT, _STEP_BIT = 5, 13  # an event as one number: step, eight bits of token, five of the velocity's bin
+
+
+def _events(performance: Performance) -> npt.NDArray[np.int64]:
+    """Each on and off as one number, in canonical order: by step, offs before ons (so the bit NOTE_OFF is turned over), then by pitch."""
+    onset_step, offset_step, pitch, bins = (column.astype(np.int64) for column in strikes(performance))
+    ons = onset_step << _STEP_BIT | (NOTE_ON ^ NOTE_OFF | pitch) << _TOKEN_BIT | bins
+    offs = offset_step << _STEP_BIT | pitch << _TOKEN_BIT
+    return np.sort(np.concatenate([ons, offs]))  # no ties: one strike of a key at one step
+
+
+def _where_it_changes(velocity: npt.NDArray[np.int64], ons: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """The ons that need a VELOCITY before them."""
+    bins = velocity[ons]
+    return np.concatenate([ons[:1], ons[1:][bins[1:] != bins[:-1]]])
 
 
 def decode(ids: Iterable[int] | npt.NDArray[np.integer], *, strict: bool = False) -> Performance:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from preludio.performance import Notes, Performance, pack_notes, sustain
+from preludio.performance import Performance, pack_notes, sounding_until_ms
 
 LOWEST_KEY, HIGHEST_KEY = 21, 108  # of a piano
 
@@ -74,9 +74,9 @@ class TrimSilence:
         if not len(performance):
             return performance, ""
         notes, pedals = performance.notes, performance.pedals
-        sounding = sustain(performance).notes
-        begin, length = _too_long_silences(sounding, self.before_ms, self.within_ms)
-        end_ms = np.int64(sounding["offset_ms"].max()) + self.after_ms
+        silent_ms = sounding_until_ms(performance)
+        begin, length = _too_long_silences(notes["onset_ms"], silent_ms, self.before_ms, self.within_ms)
+        end_ms = np.int64(silent_ms.max()) + self.after_ms
         if not len(begin) and performance.duration_ms <= end_ms:
             return performance, ""
         onset_ms, offset_ms = (_without(notes[column], begin, length) for column in ("onset_ms", "offset_ms"))
@@ -85,15 +85,15 @@ class TrimSilence:
         return trimmed, f"{(performance.duration_ms - trimmed.duration_ms) / 1000:.1f} s trimmed"
 
 
-def _too_long_silences(sounding: Notes, before_ms: int, within_ms: int) -> tuple[Times, Times]:
-    """What is to be cut out: where each piece begins, and its length.
+def _too_long_silences(onset_ms: Any, silent_ms: Any, before_ms: int, within_ms: int) -> tuple[Times, Times]:
+    """What is to be cut out of notes that sound from `onset_ms` to `silent_ms`: where each piece begins, and its length.
 
     A piece is cut soon after the sound before, so that a pedal that goes down for the next note stays as far before it as it was; and
     a millisecond after, so that it does not catch the sound before.
     """
-    end = np.maximum.accumulate(sounding["offset_ms"]).astype(np.int64)
+    end = np.maximum.accumulate(silent_ms).astype(np.int64)
     begin = np.concatenate([[0], end[:-1] + 1])
-    length = sounding["onset_ms"] - np.concatenate([[before_ms], end[:-1] + within_ms])
+    length = onset_ms - np.concatenate([[before_ms], end[:-1] + within_ms])
     cut = length > 0
     return begin[cut], length[cut]
 
