@@ -15,15 +15,17 @@ help:
 compose: .venv/ready
 	@.venv/bin/preludio compose
 
+NATIVE := hatch_build.py $(wildcard src/preludio/engine/native/*.[chi]*)
+
 # Composing has an environment of its own: light, without torch.
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml $(NATIVE)
 	@echo "Setting up (once, about a minute) ..."
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/pip install $(PIP_FLAGS) -e .
 	@touch $@
 
 # torch first and by its version: a range alone would take the newest build with gigabytes of CUDA.
-.venv-test/ready: pyproject.toml
+.venv-test/ready: pyproject.toml $(NATIVE)
 	@echo "Setting up the tests (once, a few minutes) ..."
 	@$(PYTHON) -m venv .venv-test
 	@.venv-test/bin/pip install $(PIP_FLAGS) torch==2.13.0

@@ -12,14 +12,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from preludio import engine as engines
 from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
-from preludio.engine import open_engine
+from preludio.engine import native, open_engine
 from preludio.engine.numpy_engine import REWIND, NumpyEngine, Ring
-from preludio.errors import RequestError
+from preludio.errors import PreludioWarning, RequestError
 from preludio.tokens import VOCAB_SIZE
 
 torch = pytest.importorskip("torch")
 
 TINY = ModelConfig(d_model=16, n_heads=2, n_layers=2, d_ff=32, window=24)
+
+
+needs_native = pytest.mark.skipif(not native.available(), reason="the package was built without a C compiler")
+EXACT = [pytest.param("native:float32", marks=needs_native), "numpy"]  # engines whose logits are the reference's, to rounding
+each_engine = pytest.mark.parametrize("name", EXACT)
 
 
 def random_checkpoint(config: ModelConfig, seed: int = 0) -> Checkpoint:
@@ -46,28 +51,31 @@ def assert_equal_logits(ours: np.ndarray, reference: np.ndarray) -> None:
     np.testing.assert_allclose(ours, reference, rtol=0, atol=2e-5 * float(np.std(reference)) + 1e-6)
 
 
+@each_engine
 @pytest.mark.parametrize("relative_per_head", [False, True])
 @pytest.mark.parametrize("n", [1, 2, 23, 24, 25, 61, 300, 777])
-def test_feeding_all_at_once_equals_the_reference_past_the_window(n: int, relative_per_head: bool) -> None:
+def test_feeding_all_at_once_equals_the_reference_past_the_window(n: int, relative_per_head: bool, name: str) -> None:
     checkpoint = random_checkpoint(dataclasses.replace(TINY, relative_per_head=relative_per_head))
     ids = random_ids(2, n)
-    assert_equal_logits(open_engine(checkpoint).session(2).feed_all(ids), reference_logits(checkpoint, ids))
+    assert_equal_logits(open_engine(checkpoint, name).session(2).feed_all(ids), reference_logits(checkpoint, ids))
 
 
+@each_engine
 @pytest.mark.parametrize("window", [1, 2, 24, 600])
-def test_stepping_equals_the_reference_at_every_position(window: int) -> None:
+def test_stepping_equals_the_reference_at_every_position(window: int, name: str) -> None:
     """Past twice the window and past the ring's wrap: position 1,500 of a ring of window + REWIND slots."""
     checkpoint = random_checkpoint(dataclasses.replace(TINY, window=window))
     ids = random_ids(1, max(1500, 2 * window + 100))
-    session = open_engine(checkpoint).session()
+    session = open_engine(checkpoint, name).session()
     stepped = np.stack([session.step(ids[:, t]) for t in range(ids.shape[1])], axis=1)
     assert_equal_logits(stepped, reference_logits(checkpoint, ids))
 
 
-def test_a_model_of_real_size_equals_the_reference_past_twice_its_window() -> None:
+@each_engine
+def test_a_model_of_real_size_equals_the_reference_past_twice_its_window(name: str) -> None:
     checkpoint = random_checkpoint(ModelConfig(d_model=128, n_heads=4, n_layers=3, d_ff=512, window=300))
     ids = random_ids(2, 900)
-    session = open_engine(checkpoint).session(2)
+    session = open_engine(checkpoint, name).session(2)
     reference = reference_logits(checkpoint, ids)
     assert_equal_logits(session.feed_all(ids[:, :400]), reference[:, :400])
     for t in range(400, 900):
@@ -77,10 +85,12 @@ def test_a_model_of_real_size_equals_the_reference_past_twice_its_window() -> No
 class AnyMixture(RuleBasedStateMachine):
     """Feeds, steps, forks and rewinds in any order; after each, the last logits are the reference's."""
 
+    engine = "numpy"
+
     @initialize(seed=st.integers(0, 3), batch=st.integers(1, 3), window=st.sampled_from([1, 5, 24, 40]))
     def begin(self, seed: int, batch: int, window: int) -> None:
         self.checkpoint = random_checkpoint(dataclasses.replace(TINY, window=window), seed)
-        self.session = open_engine(self.checkpoint).session(batch)
+        self.session = open_engine(self.checkpoint, self.engine).session(batch)
         self.ids = np.empty((batch, 0), dtype=np.int64)
         self.logits: np.ndarray | None = None
         self.rng = np.random.default_rng(seed)
@@ -121,15 +131,21 @@ class AnyMixture(RuleBasedStateMachine):
             assert_equal_logits(self.logits, reference_logits(self.checkpoint, self.ids)[:, -1])
 
 
+class AnyMixtureNatively(AnyMixture):
+    engine = "native:float32"
+
+
 TestAnyMixture = AnyMixture.TestCase
-TestAnyMixture.settings = settings(max_examples=12, stateful_step_count=10, deadline=None)
+TestAnyMixtureNatively = needs_native(AnyMixtureNatively.TestCase)
+TestAnyMixture.settings = TestAnyMixtureNatively.settings = settings(max_examples=12, stateful_step_count=10, deadline=None)
 
 
-def test_a_rewind_of_what_was_promised_is_exact_past_the_ring() -> None:
+@each_engine
+def test_a_rewind_of_what_was_promised_is_exact_past_the_ring(name: str) -> None:
     """Writing over the ring's oldest rows and then going back must find the window before the landing place intact."""
     checkpoint = random_checkpoint(TINY)
     ids = random_ids(1, 3000)
-    session = open_engine(checkpoint).session()
+    session = open_engine(checkpoint, name).session()
     session.feed(ids[:, :2900])
     session.rewind(session.rewindable)
     assert session.position <= 2900 - REWIND
@@ -163,3 +179,13 @@ def test_a_ring_reads_back_what_was_written(data: st.DataObject, slots: int) -> 
 def test_an_unknown_engine_names_the_choices() -> None:
     with pytest.raises(RequestError, match="numpy"):
         engines.open_engine(random_checkpoint(TINY), "abacus")
+
+
+def test_without_the_native_engine_numpys_serves_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "available", lambda: False)
+    engines._say_once.cache_clear()
+    with pytest.warns(PreludioWarning, match="install a C compiler"):
+        assert open_engine(random_checkpoint(TINY)).name == "numpy"
+    assert open_engine(random_checkpoint(TINY)).name == "numpy"
+    with pytest.raises(RequestError, match="--engine numpy"):
+        open_engine(random_checkpoint(TINY), "native")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ENDING_SECONDS = 10  # how much longer than asked a piece may get: its last notes ring out (compose.rules.Ending)
 
 
+ENGINE_HELP = "What computes: native (int8), native:bfloat16, native:float32, or numpy; auto is native where it was built."
+
+
 def compose(  # its parameters are the command's options
     prompt: Annotated[Path | None, typer.Option(metavar="FILE", help="A MIDI file to go on from; none: a piece from nothing.")] = None,
     prompt_seconds: Annotated[float | None, typer.Option(metavar="S", help="Go on from after the prompt's first S seconds.")] = None,
@@ -29,7 +32,7 @@ def compose(  # its parameters are the command's options
     top_p: Annotated[float, typer.Option(metavar="P", help="Draw among the likeliest events of total probability P; 1 for all.")] = 1.0,
     min_p: Annotated[float, typer.Option(metavar="M", help="Leave out events less than M times as likely as the likeliest.")] = 0.0,
     model: Annotated[str, typer.Option(metavar="NAME|DIR", help="A bundled model, or a directory with one.")] = "small",
-    engine: Annotated[str, typer.Option(metavar="NAME", help="What computes: numpy.")] = "numpy",
+    engine: Annotated[str, typer.Option(metavar="NAME", help=ENGINE_HELP)] = "auto",
     out: OutputPath = Path("piece"),
     as_json: AsJson = False,
 ) -> None:
@@ -57,7 +60,7 @@ def compose(  # its parameters are the command's options
     title = f"Preludio, seed {request.seed}" if prompt is None else f"{prompt.stem}, and on with Preludio"
     write({path: piece for files, piece in zip(paths, pieces, strict=True) for path in files}, title)
     results = [described(piece, files) for files, piece in zip(paths, pieces, strict=True)]
-    facts = {"command": "compose", "seed": request.seed, "model": model, "engine": engine, "pieces": results}
+    facts = {"command": "compose", "seed": request.seed, "model": model, "engine": composer.engine.name, "pieces": results}
     say_result(facts, f"{summary(results)} (seed {request.seed})", as_json)
 
 

@@ -23,7 +23,9 @@ def evaluate(  # its parameters are the command's options
     stride: Annotated[
         int, typer.Option(metavar="N", help="Of the sliding context, which takes segment / stride times as long; 0 leaves it out.")
     ] = 1024,
-    engine: Annotated[str, typer.Option(metavar="NAME", help="What computes: numpy.")] = "numpy",
+    engine: Annotated[
+        str, typer.Option(metavar="NAME", help="What computes: native:float32, native:int8, numpy ... (compose --help).")
+    ] = "numpy",
     processes: Annotated[int | None, typer.Option(metavar="N", min=1, help="How many processes; else one for each core.")] = None,
     as_json: AsJson = False,
 ) -> None:

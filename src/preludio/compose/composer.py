@@ -16,7 +16,7 @@ from preludio.checkpoint import DEFAULT_MODEL
 from preludio.compose.prompt import Prompt, prepare
 from preludio.compose.request import Request
 from preludio.compose.take import Note, Take
-from preludio.engine import Engine, open_engine
+from preludio.engine import AUTO, Engine, open_engine
 from preludio.performance import STEP_MS, Performance, join
 
 Progress = Callable[[float], None]
@@ -36,7 +36,7 @@ class Composer:
         self.engine = engine
 
     @classmethod
-    def from_pretrained(cls, model: str | os.PathLike[str] = DEFAULT_MODEL, engine: str = "numpy") -> Composer:
+    def from_pretrained(cls, model: str | os.PathLike[str] = DEFAULT_MODEL, engine: str = AUTO) -> Composer:
         """The bundled model of that name, or the one in that directory.
 
         Raises:

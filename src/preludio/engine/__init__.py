@@ -14,15 +14,18 @@ Every engine gives the logits of the plain forward pass with a banded causal mas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from preludio.checkpoint import Checkpoint, ModelConfig
+from preludio.engine import native
 from preludio.engine.numpy_engine import NumpyEngine
-from preludio.errors import RequestError
+from preludio.errors import PreludioWarning, RequestError
 
 Logits = npt.NDArray[np.float32]
 IdBatch = npt.NDArray[np.integer[Any]]
@@ -58,21 +61,36 @@ class Session(Protocol):
 class Engine(Protocol):
     """A model's weights, ready to be played."""
 
+    name: str
     config: ModelConfig
 
     def session(self, batch: int = 1) -> Session:
         """Starts `batch` empty sequences."""
 
 
-ENGINES = {"numpy": NumpyEngine}
+AUTO = "auto"  # the native engine, or NumPy's where the package was built without a compiler
+ENGINES: dict[str, Callable[[Checkpoint], Engine]] = {"native": native.NativeEngine, "numpy": NumpyEngine} | {
+    f"native:{precision}": functools.partial(native.NativeEngine, precision=precision) for precision in native.PRECISIONS
+}
 
 
-def open_engine(checkpoint: Checkpoint, name: str = "numpy") -> Engine:
+def open_engine(checkpoint: Checkpoint, name: str = AUTO) -> Engine:
     """The engine of that name with the checkpoint's weights.
 
     Raises:
-        RequestError: there is no engine of that name.
+        RequestError: there is no engine of that name, or the native one was not built.
     """
+    if name == AUTO:
+        name = "native" if native.available() else "numpy"
+        if name == "numpy":
+            _say_once("the native engine is not there, NumPy's serves, ten times slower: install a C compiler, then preludio again")
     if name not in ENGINES:
         raise RequestError(f"no engine {name!r}: choose one of {', '.join(ENGINES)}")
+    if name != "numpy" and not native.available():
+        raise RequestError("the native engine was not built: install a C compiler, then preludio again, or choose --engine numpy")
     return ENGINES[name](checkpoint)
+
+
+@functools.cache
+def _say_once(note: str) -> None:
+    warnings.warn(note, PreludioWarning, stacklevel=3)

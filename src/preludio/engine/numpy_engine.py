@@ -90,6 +90,8 @@ class Ring:
 class NumpyEngine:
     """A model's weights as NumPy arrays; sessions share them."""
 
+    name = "numpy"
+
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.config = checkpoint.config
         self.embedding = checkpoint.arrays["embedding"]

@@ -1,0 +1,149 @@
+"""The fast engine: C beside this file (`forward.c` is where to begin), and here a thin binding to it.
+
+Weights are float32 (the NumPy engine's numbers, to rounding), bfloat16, or int8 with a scale per row, and then activations int8 with a
+scale per 64; keys and values float32 with the first, else bfloat16. Sums have one order: same bits for any number of threads, any batch.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from preludio.checkpoint import Checkpoint, array_shapes
+from preludio.engine.native.cores import default_threads
+from preludio.engine.native.library import Config, Outcome, available, library, refuse
+from preludio.errors import RequestError
+
+Floats = npt.NDArray[np.float32]
+IdBatch = npt.NDArray[np.integer[Any]]
+
+__all__ = ["PRECISIONS", "NativeEngine", "NativeSession", "available"]
+
+PRECISIONS = ("float32", "bfloat16", "int8")
+BLOCK = 256  # tokens that go through the network at once, of all sequences together
+MOST_THREADS = 64
+
+
+class NativeEngine:
+    """A model's weights in the layout of the kernels; sessions share them. May be used from several threads."""
+
+    def __init__(self, checkpoint: Checkpoint, precision: str = "int8", threads: int | None = None, instructions: str = "") -> None:
+        """threads: how many a step may use; None for what suits this machine. instructions: "" for the best that this processor has.
+
+        Raises:
+            RequestError: no such precision or instructions, or threads out of range.
+            MemoryError: the weights do not fit.
+        """
+        self._library = library()
+        if precision not in PRECISIONS:
+            raise RequestError(f"no precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
+        if threads is not None and not 1 <= threads <= MOST_THREADS:
+            raise RequestError(f"threads must be from 1 to {MOST_THREADS}, not {threads!r}")
+        if not self._library.has_instructions(instructions.encode()):
+            raise RequestError(f"this processor has no {instructions!r}: leave the choice to the engine")
+        self.config = checkpoint.config
+        self.precision = precision
+        self.name = f"native:{precision}"
+        self.threads = default_threads() if threads is None else threads
+        self._handle = self._open(checkpoint, instructions)
+        self._close = weakref.finalize(self, self._library.engine_close, self._handle)
+        self._close.atexit = False
+        self.instructions: str = self._library.engine_instructions(self._handle).decode()
+
+    def _open(self, checkpoint: Checkpoint, instructions: str) -> int:
+        config, shapes = self.config, array_shapes(self.config)
+        arrays = [checkpoint.arrays[name] for name in shapes]
+        for (name, shape), array in zip(shapes.items(), arrays, strict=True):  # before a pointer touches them
+            assert array.shape == shape and array.dtype == np.float32, f"{name} is {array.dtype} of shape {array.shape}"
+        arrays = [np.ascontiguousarray(array) for array in arrays]
+        sizes = config.d_model, config.n_heads, config.n_layers, config.d_ff, config.window, config.relative_per_head
+        pointers = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+        c_config, why = Config(shapes["embedding"][0], *sizes), ctypes.c_int()
+        wanted = ctypes.byref(c_config), pointers, PRECISIONS.index(self.precision), instructions.encode(), self.threads
+        handle: int | None = self._library.engine_open(*wanted, ctypes.byref(why))
+        if handle is None:
+            refuse(why.value)
+        assert handle is not None
+        return handle
+
+    def session(self, batch: int = 1) -> NativeSession:
+        """Starts `batch` empty sequences."""
+        assert batch >= 1, f"a batch of {batch}"
+        handle = self._library.session_open(self._handle, batch)
+        if handle is None:
+            refuse(Outcome.NO_MEMORY)
+        return NativeSession(self, handle, batch)
+
+    def step_bytes(self, context: int) -> int:
+        """How many bytes a step at this context must read: all weights, and the keys, values and distances of what it sees."""
+        return int(self._library.engine_step_bytes(self._handle, context))
+
+
+class NativeSession:
+    """A batch of sequences and their cache; see `preludio.engine.Session`. One thread at a time."""
+
+    def __init__(self, engine: NativeEngine, handle: int, batch: int) -> None:
+        self.engine = engine  # kept alive
+        self.batch = batch
+        self._handle = handle
+        self._library = engine._library
+        self._close = weakref.finalize(self, _close_session, engine, handle)
+        self._close.atexit = False
+        self._vocabulary = array_shapes(engine.config)["embedding"][0]
+
+    @property
+    def position(self) -> int:
+        return int(self._library.session_position(self._handle))
+
+    @property
+    def rewindable(self) -> int:
+        return int(self._library.session_rewindable(self._handle))
+
+    def feed(self, ids: IdBatch) -> Floats:
+        return self._blocks(ids, wants_all=False)[-1]
+
+    def feed_all(self, ids: IdBatch) -> Floats:
+        return np.concatenate(self._blocks(ids, wants_all=True), axis=1)
+
+    def step(self, ids: IdBatch) -> Floats:
+        return self._feed(np.asarray(ids)[:, None], wants_all=False)
+
+    def fork(self, rows: Sequence[int]) -> NativeSession:
+        """Shares the cache: what two sequences have in common is there once, until one of them writes on in its last part."""
+        chosen = np.array(rows, dtype=np.int32)
+        assert chosen.ndim == 1 and len(chosen) and chosen.min() >= 0 and chosen.max() < self.batch, f"rows {rows} of {self.batch}"
+        why = ctypes.c_int()
+        handle = self._library.session_fork(self._handle, chosen.ctypes.data, len(chosen), ctypes.byref(why))
+        if handle is None:
+            refuse(why.value)
+        return NativeSession(self.engine, handle, len(chosen))
+
+    def rewind(self, n: int) -> None:
+        outcome = self._library.session_rewind(self._handle, n)
+        assert outcome == Outcome.DONE, f"cannot take back {n} ids, only {self.rewindable}"
+
+    def _blocks(self, ids: IdBatch, wants_all: bool) -> list[Floats]:
+        """Blocks, so that Ctrl-C is heard between them."""
+        assert ids.ndim == 2 and ids.shape[1] >= 1, f"ids of shape {ids.shape}"
+        n = max(1, BLOCK // self.batch)
+        return [self._feed(ids[:, start : start + n], wants_all) for start in range(0, ids.shape[1], n)]
+
+    def _feed(self, ids: IdBatch, wants_all: bool) -> Floats:
+        rows = np.ascontiguousarray(ids, dtype=np.int32)
+        batch, n = rows.shape
+        assert batch == self.batch, f"ids of shape {ids.shape} for a batch of {self.batch}"
+        logits = np.empty((batch, n, self._vocabulary) if wants_all else (batch, self._vocabulary), dtype=np.float32)
+        outcome = self._library.session_feed(self._handle, rows.ctypes.data, n, wants_all, logits.ctypes.data)
+        if outcome != Outcome.DONE:
+            refuse(outcome)
+        return logits
+
+
+def _close_session(engine: NativeEngine, handle: int) -> None:
+    """Its pages go back to the engine, which is there at least as long."""
+    engine._library.session_close(handle)

@@ -1,0 +1,138 @@
+/* The cache: pages of keys and values, shared by forks. */
+#include <string.h>
+
+#include "engine.h"
+#include "memory.h"
+
+enum { MOST_FREE_PAGES = 16 }; /* kept for the next; others go back to the system */
+
+static struct page *page_get(struct engine *e) {
+    engine_lock(e);
+    struct page *page = e->pages;
+    if (page) {
+        e->pages = page->next;
+        e->n_pages--;
+    }
+    engine_unlock(e);
+    if (page) {
+        memset(page->data, 0, e->page_bytes); /* what is left there of another piece may not even be finite */
+    } else {
+        page = memory_get(sizeof *page);
+        if (!page) return NULL;
+        page->data = memory_get(e->page_bytes);
+        if (!page->data) return memory_free(page, sizeof *page), NULL;
+    }
+    atomic_store(&page->owners, 1);
+    return page;
+}
+
+static void page_free(struct engine *e, struct page *page) {
+    memory_free(page->data, e->page_bytes);
+    memory_free(page, sizeof *page);
+}
+
+static void page_drop(struct engine *e, struct page *page) {
+    if (!page || atomic_fetch_sub(&page->owners, 1) > 1) return;
+    engine_lock(e);
+    int keep = e->n_pages < MOST_FREE_PAGES;
+    if (keep) {
+        page->next = e->pages;
+        e->pages = page;
+        e->n_pages++;
+    }
+    engine_unlock(e);
+    if (!keep) page_free(e, page);
+}
+
+void cache_free_pages(struct engine *e) {
+    for (struct page *page = e->pages, *next; page; page = next) {
+        next = page->next;
+        page_free(e, page);
+    }
+}
+
+static size_t head_bytes(const struct engine *e) { return (size_t)PAGE / PANEL * 2 * panel_bytes(e->cache, e->head); }
+
+size_t cache_offset(const struct engine *e, int layer, int head) {
+    return ((size_t)layer * e->config.n_heads + head) * head_bytes(e);
+}
+
+/* The page, but of one's own, with what is in its first n positions. */
+static struct page *page_own(struct engine *e, struct page *page, int n) {
+    if (atomic_load(&page->owners) == 1) return page;
+    struct page *own = page_get(e);
+    if (!own) return NULL;
+    size_t heads = (size_t)e->config.n_layers * e->config.n_heads, used = (size_t)padded(n) / PANEL * 2 * panel_bytes(e->cache, e->head);
+    for (size_t i = 0; i < heads; i++) memcpy(own->data + i * head_bytes(e), page->data + i * head_bytes(e), used);
+    page_drop(e, page);
+    return own;
+}
+
+int cache_prepare(struct session *s, int n) {
+    struct engine *e = s->engine;
+    int64_t first = s->position / PAGE, last = (s->position + n - 1) / PAGE, oldest = (last - e->ring + 1) * PAGE;
+    if (oldest > s->oldest) s->oldest = oldest;
+    for (int row = 0; row < s->batch; row++)
+        for (int64_t number = first; number <= last; number++) {
+            struct page **slot = &s->pages[row * e->ring + number % e->ring];
+            int keeps = number == first ? (int)(s->position % PAGE) : 0; /* positions in it that are still wanted */
+            if (*slot && !keeps) {
+                page_drop(e, *slot);
+                *slot = NULL;
+            }
+            struct page *page = *slot ? page_own(e, *slot, keeps) : page_get(e);
+            if (!page) return 0;
+            *slot = page;
+        }
+    return 1;
+}
+
+struct session *session_open(struct engine *e, int batch) {
+    struct session *s = memory_get(sizeof *s);
+    if (!s) return NULL;
+    s->engine = e;
+    s->batch = batch;
+    s->pages = memory_get((size_t)batch * e->ring * sizeof *s->pages);
+    if (!s->pages) return memory_free(s, sizeof *s), NULL;
+    return s;
+}
+
+struct session *session_fork(struct session *s, const int32_t *rows, int n, int *why) {
+    if (atomic_flag_test_and_set(&s->busy)) return *why = IN_USE, NULL;
+    struct session *fork = session_open(s->engine, n);
+    *why = NO_MEMORY;
+    if (fork) {
+        fork->position = s->position;
+        fork->oldest = s->oldest;
+        int ring = s->engine->ring;
+        for (int i = 0; i < n * ring; i++) {
+            struct page *page = s->pages[rows[i / ring] * ring + i % ring];
+            if (page) atomic_fetch_add(&page->owners, 1);
+            fork->pages[i] = page;
+        }
+    }
+    atomic_flag_clear(&s->busy);
+    return fork;
+}
+
+void session_close(struct session *s) {
+    if (!s) return;
+    size_t slots = (size_t)s->batch * s->engine->ring;
+    for (size_t i = 0; i < slots; i++) page_drop(s->engine, s->pages[i]);
+    memory_free(s->pages, slots * sizeof *s->pages);
+    memory_free(s, sizeof *s);
+}
+
+int64_t session_position(const struct session *s) { return s->position; }
+
+int64_t session_rewindable(const struct session *s) {
+    if (s->oldest == 0) return s->position;
+    int64_t n = s->position - s->oldest - (s->engine->config.window - 1); /* where one lands, the whole window before must be there */
+    return n > 0 ? n : 0;
+}
+
+int session_rewind(struct session *s, int64_t n) {
+    if (n < 0 || n > session_rewindable(s)) return TOO_FAR;
+    s->position -= n;
+    return DONE;
+}

@@ -1,0 +1,96 @@
+/* Inside the engine: weights, caches, and what is shared between them. */
+#ifndef PRELUDIO_ENGINE_H
+#define PRELUDIO_ENGINE_H
+
+#include <stdatomic.h>
+
+#include "kernels.h"
+#include "preludio.h"
+#include "threads.h"
+
+enum {
+    AT_ONCE = 256, /* tokens that go through the network at once */
+    PAGE = 256,    /* positions in a page of the cache */
+    REWIND = 512,  /* ids that can be taken back, whatever was fed before */
+};
+
+/* Memory in one block: pieces are carved twice, first from nothing, to see how much it takes. */
+struct block {
+    char *memory;
+    size_t used;
+};
+
+static inline void *carve(struct block *block, size_t bytes) {
+    void *piece = block->memory ? block->memory + block->used : NULL;
+    block->used += (bytes + 127) / 128 * 128;
+    return piece;
+}
+
+static inline int padded(int n) { return (n + PANEL - 1) / PANEL * PANEL; }
+
+struct layer {
+    float *attention_norm, *feed_forward_norm;
+    struct matrix qkv; /* head by head: its rows of queries (scaled by d_head ** -0.5), of keys, of values */
+    struct matrix *relative; /* one table, or one for each head */
+    struct matrix attention_out, feed_forward_in, feed_forward_out;
+};
+
+/* Scratch for AT_ONCE tokens: one block of memory. */
+struct workspace {
+    struct workspace *next;
+    size_t bytes;
+    long loops;          /* so far */
+    float *residual;     /* [token][d] */
+    struct rows mixed;   /* what attention found */
+    struct rows hidden;  /* what the feed-forward did */
+    struct own {         /* of one worker */
+        long normalised; /* the loop that `normal` belongs to */
+        struct rows normal;
+        struct rows query, distance; /* one row; the same one where both are floats */
+        float *products;             /* [panel of a head's queries, keys, values][token][64] */
+        float *scores, *by_distance, *out;
+    } own[MOST_WORKERS];
+};
+
+struct engine {
+    struct config config;
+    int d, head, ff, vocabulary, window; /* filled up to whole panels */
+    int threads, ring;                   /* pages of a sequence */
+    enum precision precision, cache;
+    const struct kernels *kernels;
+    float *embedding, *norm; /* [id][d] */
+    struct matrix unembedding;
+    struct layer *layers;
+    size_t page_bytes, weight_bytes;
+    void *weights; /* all of the above, one block */
+    atomic_flag locked; /* guards the lists below; held for some instructions */
+    struct workspace *workspaces;
+    struct page *pages;
+    int n_pages;
+};
+
+struct session {
+    struct engine *engine;
+    int batch;
+    int64_t position, oldest; /* positions before `oldest` are gone */
+    struct page **pages;      /* [sequence][ring] */
+    atomic_flag busy;
+};
+
+/* cache.c */
+size_t cache_offset(const struct engine *e, int layer, int head); /* in a page */
+int cache_prepare(struct session *s, int n); /* pages for n more positions, not shared with anyone; 0: no memory */
+void cache_free_pages(struct engine *e);
+
+/* workspace.c */
+struct workspace *workspace_take(struct engine *e);
+void workspace_return(struct engine *e, struct workspace *w);
+void workspaces_free(struct engine *e);
+
+static inline void engine_lock(struct engine *e) {
+    while (atomic_flag_test_and_set_explicit(&e->locked, memory_order_acquire)) {}
+}
+
+static inline void engine_unlock(struct engine *e) { atomic_flag_clear_explicit(&e->locked, memory_order_release); }
+
+#endif

@@ -1,0 +1,204 @@
+/* A pass through the network: 4 loops a layer, whose items the workers share out. */
+#include <string.h>
+
+#include "engine.h"
+#include "memory.h"
+
+struct pass {
+    struct engine *e;
+    struct session *s;
+    struct workspace *w;
+    const struct layer *layer;
+    int number;                 /* of the layer */
+    int first, n, tokens;       /* sequences first ... , n tokens of each; token t is number t % n of sequence first + t / n */
+    int stride, last;           /* of the tokens whose logits are wanted: last, last + stride ... */
+    const float *gain;          /* of the norm before this loop */
+    float *logits;
+};
+
+/* The worker's normalised rows for this loop. Each worker makes its own: that takes less time than waiting for another's. */
+static const struct rows *normal(struct pass *p, int worker, int first, int stride, int n) {
+    struct own *own = &p->w->own[worker];
+    if (own->normalised != p->w->loops) {
+        for (int i = 0; i < n; i++)
+            p->e->kernels->normalise(p->w->residual + (size_t)(first + i * stride) * p->e->d, p->gain, p->e->config.d_model, &own->normal, i);
+        own->normalised = p->w->loops;
+    }
+    return &own->normal;
+}
+
+/* ---- Attention: an item is a head. ---- */
+
+static void write_key(enum precision cache, char *panel, int place, int from, const float *values) {
+    for (int i = 0; i < 64; i++) {
+        int k = from + i;
+        if (cache == FLOAT32) ((float *)panel)[k * PANEL + place] = values[i];
+        else ((uint16_t *)panel)[(k / 2 * PANEL + place) * 2 + k % 2] = to_bfloat16(values[i]);
+    }
+}
+
+static void write_value(enum precision cache, char *panel, int place, int from, const float *values) {
+    for (int i = 0; i < 64; i++) {
+        size_t row = ((size_t)(from + i) / VALUE_CHUNK * PANEL + place) * VALUE_CHUNK;
+        int k = i % VALUE_CHUNK;
+        if (cache == FLOAT32) ((float *)panel)[row + k] = values[i];
+        else ((uint16_t *)panel)[row + k % 16 * 2 + k / 16] = to_bfloat16(values[i]);
+    }
+}
+
+/* The products' part (0 queries, 1 keys, 2 values) of a token, its 64 dimensions from 64 * panel. */
+static const float *part_of(const struct pass *p, const struct own *own, int part, int panel, int token) {
+    return own->products + ((size_t)(part * (p->e->head / 64) + panel) * p->tokens + token) * 64;
+}
+
+static void remember(struct pass *p, const struct own *own, int head, int token) {
+    const struct engine *e = p->e;
+    int64_t position = p->s->position + token % p->n;
+    struct page *page = p->s->pages[(p->first + token / p->n) * e->ring + position / PAGE % e->ring];
+    size_t bytes = panel_bytes(e->cache, e->head);
+    char *keys = page->data + cache_offset(e, p->number, head) + position % PAGE / PANEL * 2 * bytes;
+    for (int panel = 0; panel < e->head / 64; panel++) {
+        write_key(e->cache, keys, position % PANEL, panel * 64, part_of(p, own, 1, panel, token));
+        write_value(e->cache, keys + bytes, position % PANEL, panel * 64, part_of(p, own, 2, panel, token));
+    }
+}
+
+static void look_back(struct pass *p, struct own *own, int head, int token) {
+    const struct engine *e = p->e;
+    int64_t position = p->s->position + token % p->n, first = position - e->config.window + 1;
+    for (int panel = 0; panel < e->head / 64; panel++) {
+        const float *query = part_of(p, own, 0, panel, token);
+        e->kernels->store(query, &own->query, 0, panel);
+        e->kernels->store(query, &own->distance, 0, panel);
+    }
+    struct attention a = {
+        .query = &own->query, .distance = &own->distance,
+        .table = &p->layer->relative[e->config.relative_per_head ? head : 0],
+        .position = position, .first = first > 0 ? first : 0,
+        .pages = p->s->pages + (p->first + token / p->n) * e->ring, .page = PAGE, .ring = e->ring,
+        .offset = cache_offset(e, p->number, head), .cache = e->cache, .d_head = e->head,
+        .scores = own->scores, .by_distance = own->by_distance,
+    };
+    e->kernels->attend(&a, own->out);
+    for (int panel = 0; panel < e->head / 64; panel++)
+        e->kernels->store(own->out + panel * 64, &p->w->mixed, token, head * (e->head / 64) + panel);
+}
+
+static void attend(void *job, int head, int worker) {
+    struct pass *p = job;
+    struct own *own = &p->w->own[worker];
+    const struct rows *x = normal(p, worker, 0, 1, p->tokens);
+    int panels = 3 * p->e->head / 64;
+    for (int i = 0; i < panels; i++)
+        p->e->kernels->product(&p->layer->qkv, head * panels + i, x, 0, p->tokens, own->products + (size_t)i * p->tokens * 64);
+    for (int token = 0; token < p->tokens; token++) remember(p, own, head, token);
+    for (int token = 0; token < p->tokens; token++) look_back(p, own, head, token);
+}
+
+/* ---- The products between: an item is a panel of 64 rows. ---- */
+
+/* products[token][64] -> added to the residual stream. */
+static void add_to_residual(struct pass *p, const float *products, int panel) {
+    for (int token = 0; token < p->tokens; token++) {
+        float *to = p->w->residual + (size_t)token * p->e->d + panel * 64;
+        for (int i = 0; i < 64; i++) to[i] += products[token * 64 + i];
+    }
+}
+
+static void project(void *job, int panel, int worker) {
+    struct pass *p = job;
+    float *products = p->w->own[worker].products;
+    p->e->kernels->product(&p->layer->attention_out, panel, &p->w->mixed, 0, p->tokens, products);
+    add_to_residual(p, products, panel);
+}
+
+static void feed_in(void *job, int panel, int worker) {
+    struct pass *p = job;
+    float *products = p->w->own[worker].products;
+    const struct rows *x = normal(p, worker, 0, 1, p->tokens);
+    p->e->kernels->product(&p->layer->feed_forward_in, panel, x, 0, p->tokens, products);
+    p->e->kernels->relu_square(products, p->tokens * 64);
+    for (int token = 0; token < p->tokens; token++) p->e->kernels->store(products + token * 64, &p->w->hidden, token, panel);
+}
+
+static void feed_out(void *job, int panel, int worker) {
+    struct pass *p = job;
+    float *products = p->w->own[worker].products;
+    p->e->kernels->product(&p->layer->feed_forward_out, panel, &p->w->hidden, 0, p->tokens, products);
+    add_to_residual(p, products, panel);
+}
+
+static void unembed(void *job, int panel, int worker) {
+    struct pass *p = job;
+    float *products = p->w->own[worker].products;
+    int n = (p->tokens - p->last - 1) / p->stride + 1, vocabulary = p->e->config.vocabulary;
+    int width = vocabulary - panel * 64 < 64 ? vocabulary - panel * 64 : 64;
+    const struct rows *x = normal(p, worker, p->last, p->stride, n);
+    p->e->kernels->product(&p->e->unembedding, panel, x, 0, n, products);
+    for (int i = 0; i < n; i++) memcpy(p->logits + (size_t)i * vocabulary + panel * 64, products + i * 64, (size_t)width * 4);
+}
+
+/* ---- All of it. ---- */
+
+static void run(struct pass *p, int workers, int items, work *each) {
+    p->w->loops++;
+    team_run(workers, items, each, p);
+}
+
+static void embed(struct pass *p, const int32_t *ids) {
+    int d = p->e->d;
+    for (int token = 0; token < p->tokens; token++)
+        memcpy(p->w->residual + (size_t)token * d, p->e->embedding + (size_t)ids[token] * d, (size_t)d * 4);
+}
+
+static void forward(struct pass *p, int workers, const int32_t *ids) {
+    struct engine *e = p->e;
+    embed(p, ids);
+    for (p->number = 0; p->number < e->config.n_layers; p->number++) {
+        p->layer = &e->layers[p->number];
+        p->gain = p->layer->attention_norm;
+        run(p, workers, e->config.n_heads, attend);
+        run(p, workers, e->d / 64, project);
+        p->gain = p->layer->feed_forward_norm;
+        run(p, workers, e->ff / 64, feed_in);
+        run(p, workers, e->d / 64, feed_out);
+    }
+    p->gain = e->norm;
+    run(p, workers, e->vocabulary / 64, unembed);
+}
+
+/* Sequences a few at a time, as many as the scratch has room for. */
+static int feed(struct session *s, const int32_t *ids, int n, int wants_all, float *logits) {
+    struct engine *e = s->engine;
+    struct workspace *w = workspace_take(e);
+    if (!w || !cache_prepare(s, n)) {
+        if (w) workspace_return(e, w);
+        return NO_MEMORY;
+    }
+    struct pass p = {.e = e, .s = s, .w = w, .n = n, .stride = wants_all ? 1 : n, .last = wants_all ? 0 : n - 1};
+    int workers = team_begin(e->threads);
+    for (p.first = 0; p.first < s->batch; p.first += AT_ONCE / n) {
+        int rows = s->batch - p.first < AT_ONCE / n ? s->batch - p.first : AT_ONCE / n;
+        p.tokens = rows * n;
+        p.logits = logits + (size_t)p.first * (wants_all ? n : 1) * e->config.vocabulary;
+        forward(&p, workers, ids + (size_t)p.first * n);
+    }
+    team_end(workers);
+    workspace_return(e, w);
+    s->position += n;
+    return DONE;
+}
+
+int session_feed(struct session *s, const int32_t *ids, int n, int wants_all, float *logits) {
+    if (n < 1 || n > AT_ONCE) return TOO_FAR;
+    for (int64_t i = 0; i < (int64_t)s->batch * n; i++)
+        if (ids[i] < 0 || ids[i] >= s->engine->config.vocabulary) return BAD_ID;
+    if (atomic_flag_test_and_set(&s->busy)) return IN_USE;
+    int outcome = feed(s, ids, n, wants_all, logits);
+    atomic_flag_clear(&s->busy);
+    return outcome;
+}
+
+int has_instructions(const char *name) { return kernels_find(name) != NULL; }
+
+int64_t memory_used(void) { return memory_in_use(); }

@@ -1,0 +1,49 @@
+/* What is worth writing for each instruction set. One template (kernels.inc) makes all of them. */
+#ifndef PRELUDIO_KERNELS_H
+#define PRELUDIO_KERNELS_H
+
+#include "numbers.h"
+
+/* Some positions of one sequence's cache, for all layers and heads: [layer][head][panel of 64 positions] keys, then values. Forks share
+   pages; who writes into a shared one takes a copy first. */
+struct page {
+    _Atomic int owners;
+    struct page *next; /* in the list of free ones */
+    char *data;
+};
+
+/* One query of one head against the cache. */
+struct attention {
+    const struct rows *query;    /* [1][d_head] */
+    const struct rows *distance; /* the same, as the table of distances wants it */
+    const struct matrix *table;  /* distances, the farthest first, the nearest the last row */
+    int64_t position, first;     /* of the query, and of the first key that it sees */
+    struct page *const *pages;   /* of this sequence: position p is in pages[p / page % ring] */
+    int page, ring;              /* positions in a page, pages of a sequence */
+    size_t offset;               /* of this layer and head in a page */
+    enum precision cache;
+    int d_head;
+    float *scores, *by_distance; /* room for as many floats as the window has positions, and 5 panels more */
+};
+
+struct kernels {
+    const char *name;
+    /* Rows `panel * 64 ...` of the matrix times activations first ... first + n - 1 -> out[n][64]. */
+    void (*product)(const struct matrix *m, int panel, const struct rows *x, int first, int n, float *out);
+    /* 64 floats -> inputs 64 * group ... of one activation row. */
+    void (*store)(const float *values, struct rows *x, int row, int group);
+    /* RMSNorm of d floats, stored in an activation row. */
+    void (*normalise)(const float *values, const float *gain, int d, struct rows *x, int row);
+    /* n floats: max(x, 0) squared. */
+    void (*relu_square)(float *values, int n);
+    /* -> out[d_head]: the values of what the query sees, by the softmax of its scores. */
+    void (*attend)(const struct attention *a, float *out);
+    /* Reads it all: how fast can this machine? */
+    uint32_t (*read)(const void *memory, size_t bytes);
+};
+
+extern const struct kernels kernels_avx512, kernels_avx2vnni, kernels_avx2, kernels_plain;
+
+const struct kernels *kernels_find(const char *name); /* NULL: this processor cannot; "" for the best */
+
+#endif

@@ -1,0 +1,3 @@
+#define KERNELS kernels_plain
+#define KERNELS_NAME "plain"
+#include "kernels.inc"

@@ -1,0 +1,18 @@
+/* The pool of threads of this process: a loop's items, shared out. All that the engine asks of the system but memory. */
+#ifndef PRELUDIO_THREADS_H
+#define PRELUDIO_THREADS_H
+
+enum { MOST_WORKERS = 64 };
+
+typedef void work(void *job, int item, int worker);
+
+/* Takes the pool for some loops: how many workers there will be, the caller being number 0. It is 1 if another thread has the pool:
+   nobody waits for it, the caller does all items alone. */
+int team_begin(int wanted);
+
+/* Calls `each(job, item, worker)` for the items 0 ... items - 1, in any order on any worker; back when all are done. */
+void team_run(int workers, int items, work *each, void *job);
+
+void team_end(int workers);
+
+#endif

@@ -1,0 +1,195 @@
+/* A checkpoint's arrays -> the engine's layout. */
+#include <string.h>
+
+#include "engine.h"
+#include "memory.h"
+
+static void carve_matrix(struct block *block, struct matrix *m, int rows, int inputs, enum precision precision) {
+    *m = (struct matrix){precision, rows, inputs, NULL, NULL};
+    m->data = carve(block, (size_t)rows / PANEL * panel_bytes(precision, inputs));
+    if (precision == INT8) m->scales = carve(block, (size_t)rows * 4);
+}
+
+/* All of the weights, in the order in which a step reads them. */
+static void carve_weights(struct block *block, struct engine *e) {
+    int d = e->d, heads = e->config.n_heads * e->head, tables = e->config.relative_per_head ? e->config.n_heads : 1;
+    e->layers = carve(block, sizeof *e->layers * e->config.n_layers);
+    struct matrix *relative = carve(block, sizeof *relative * e->config.n_layers * tables);
+    e->embedding = carve(block, (size_t)e->config.vocabulary * d * 4);
+    for (int i = 0; i < e->config.n_layers; i++) {
+        struct layer unused, *layer = e->layers ? &e->layers[i] : &unused;
+        struct matrix unused_table;
+        layer->relative = relative ? relative + (size_t)i * tables : &unused_table;
+        layer->attention_norm = carve(block, (size_t)d * 4);
+        carve_matrix(block, &layer->qkv, 3 * heads, d, e->precision);
+        for (int table = 0; table < tables; table++)
+            carve_matrix(block, &layer->relative[relative ? table : 0], e->window, e->head, e->precision);
+        carve_matrix(block, &layer->attention_out, d, heads, e->precision);
+        layer->feed_forward_norm = carve(block, (size_t)d * 4);
+        carve_matrix(block, &layer->feed_forward_in, e->ff, d, e->precision);
+        carve_matrix(block, &layer->feed_forward_out, d, e->ff, e->precision);
+    }
+    e->norm = carve(block, (size_t)d * 4);
+    carve_matrix(block, &e->unembedding, e->vocabulary, d, e->precision);
+}
+
+static float largest_magnitude(const float *values, int n) {
+    float most = 0;
+    for (int i = 0; i < n; i++) {
+        float magnitude = values[i] < 0 ? -values[i] : values[i];
+        if (!(magnitude <= most)) most = magnitude; /* NaN gets in, and stays out of any comparison */
+    }
+    return most;
+}
+
+static int is_finite(float x) { return x - x == 0; }
+
+/* Writes a row of the matrix: `inputs` floats, filled up with zeros. */
+static void pack_row(struct matrix *m, int row, const float *values) {
+    char *panel = (char *)m->data + row / PANEL * panel_bytes(m->precision, m->inputs);
+    int r = row % PANEL;
+    if (m->precision == FLOAT32) {
+        for (int k = 0; k < m->inputs; k++) ((float *)panel)[k * PANEL + r] = values[k];
+    } else if (m->precision == BFLOAT16) {
+        for (int k = 0; k < m->inputs; k++) ((uint16_t *)panel)[(k / 2 * PANEL + r) * 2 + k % 2] = to_bfloat16(values[k]);
+    } else {
+        float largest = largest_magnitude(values, m->inputs), inverse = largest > 1e-30f ? 127 / largest : 0;
+        for (int k = 0; k < m->inputs; k++) {
+            float scaled = values[k] * inverse;
+            ((uint8_t *)panel)[(k / 4 * PANEL + r) * 4 + k % 4] = (uint8_t)(128 + (int)(scaled + (scaled < 0 ? -0.5f : 0.5f)));
+        }
+        m->scales[row] = largest / 127;
+    }
+}
+
+/* A source row of `parts` times `length` numbers, each part filled up to `wide`; 0 if one is not finite. */
+static int fill_row(float *row, const float *source, int parts, int length, int wide, float scale) {
+    for (int part = 0; part < parts; part++)
+        for (int i = 0; i < length; i++) row[part * wide + i] = source[part * length + i] * scale;
+    return is_finite(largest_magnitude(row, (parts - 1) * wide + length));
+}
+
+/* Rows first ... of the matrix from consecutive source rows. */
+static int pack(struct matrix *m, int first, int rows, const float *source, int parts, int length, int wide, float scale, float *row) {
+    memset(row, 0, (size_t)m->inputs * 4);
+    for (int i = 0; i < rows; i++) {
+        if (!fill_row(row, source + (size_t)i * parts * length, parts, length, wide, scale)) return 0;
+        pack_row(m, first + i, row);
+    }
+    return 1;
+}
+
+/* Rows that stand for nothing: int8 holds its weights + 128, so their zeros must be written too. */
+static void clear(struct matrix *m) {
+    if (m->precision == INT8) memset(m->data, 128, (size_t)m->rows / PANEL * panel_bytes(INT8, m->inputs));
+}
+
+static int pack_qkv(struct engine *e, struct matrix *m, const float *source, float *row) {
+    int d = e->config.d_model, d_head = d / e->config.n_heads, good = 1;
+    clear(m);
+    for (int part = 0; part < 3; part++)
+        for (int head = 0; head < e->config.n_heads; head++) {
+            const float *rows = source + ((size_t)part * d + (size_t)head * d_head) * d;
+            float scale = part ? 1 : 1 / __builtin_sqrtf((float)d_head);
+            good &= pack(m, (head * 3 + part) * e->head, d_head, rows, 1, d, d, scale, row);
+        }
+    return good;
+}
+
+/* Farthest first, and distance 0 the last row of the last panel: so that distances line up with keys. */
+static int pack_relative(struct engine *e, struct matrix *tables, const float *source, float *row) {
+    int window = e->config.window, d_head = e->config.d_model / e->config.n_heads;
+    for (int table = 0; table < (e->config.relative_per_head ? e->config.n_heads : 1); table++) {
+        clear(&tables[table]);
+        memset(row, 0, (size_t)e->head * 4);
+        for (int distance = 0; distance < window; distance++) {
+            if (!fill_row(row, source + ((size_t)table * window + distance) * d_head, 1, d_head, d_head, 1)) return 0;
+            pack_row(&tables[table], e->window - 1 - distance, row);
+        }
+    }
+    return 1;
+}
+
+static int pack_layer(struct engine *e, struct layer *layer, const float *const **arrays, float *row) {
+    int d = e->config.d_model, n_heads = e->config.n_heads, d_head = d / n_heads, d_ff = e->config.d_ff;
+    clear(&layer->attention_out);
+    clear(&layer->feed_forward_in);
+    clear(&layer->feed_forward_out);
+    int good = fill_row(layer->attention_norm, *(*arrays)++, 1, d, d, 1);
+    good = good && pack_qkv(e, &layer->qkv, *(*arrays)++, row);
+    good = good && pack_relative(e, layer->relative, *(*arrays)++, row);
+    good = good && pack(&layer->attention_out, 0, d, *(*arrays)++, n_heads, d_head, e->head, 1, row);
+    good = good && fill_row(layer->feed_forward_norm, *(*arrays)++, 1, d, d, 1);
+    good = good && pack(&layer->feed_forward_in, 0, d_ff, *(*arrays)++, 1, d, d, 1, row);
+    return good && pack(&layer->feed_forward_out, 0, d, *(*arrays)++, 1, d_ff, d_ff, 1, row);
+}
+
+static int pack_all(struct engine *e, const float *const *arrays, float *row) {
+    int d = e->config.d_model, vocabulary = e->config.vocabulary;
+    for (int id = 0; id < vocabulary; id++)
+        if (!fill_row(e->embedding + (size_t)id * e->d, arrays[0] + (size_t)id * d, 1, d, d, 1)) return 0;
+    arrays++;
+    for (int layer = 0; layer < e->config.n_layers; layer++)
+        if (!pack_layer(e, &e->layers[layer], &arrays, row)) return 0;
+    clear(&e->unembedding);
+    return fill_row(e->norm, arrays[0], 1, d, d, 1) && pack(&e->unembedding, 0, vocabulary, arrays[1], 1, d, d, 1, row);
+}
+
+static void set_sizes(struct engine *e, const struct config *c, int precision, int threads) {
+    e->config = *c;
+    e->precision = (enum precision)precision;
+    e->cache = precision == FLOAT32 ? FLOAT32 : BFLOAT16;
+    e->threads = threads < 1 ? 1 : threads > MOST_WORKERS ? MOST_WORKERS : threads;
+    e->d = padded(c->d_model);
+    e->head = padded(c->d_model / c->n_heads);
+    e->ff = padded(c->d_ff);
+    e->vocabulary = padded(c->vocabulary);
+    e->window = padded(c->window);
+    e->ring = (c->window + REWIND + PAGE - 3) / PAGE + 1; /* window - 1 + REWIND positions wherever in a page the last one is */
+    e->page_bytes = cache_offset(e, c->n_layers, 0);
+}
+
+struct engine *engine_open(const struct config *config, const float *const *arrays, int precision, const char *instructions, int threads,
+                           int *why) {
+    *why = NO_MEMORY;
+    struct engine *e = memory_get(sizeof *e);
+    if (!e) return NULL;
+    set_sizes(e, config, precision, threads);
+    e->kernels = kernels_find(instructions);
+    struct block block = {0};
+    carve_weights(&block, e);
+    e->weight_bytes = block.used;
+    block = (struct block){e->weights = memory_get(block.used), 0};
+    int widest = e->ff > e->d ? e->ff : e->d, heads = e->config.n_heads * e->head;
+    size_t row_bytes = (size_t)(heads > widest ? heads : widest) * 4;
+    float *row = memory_get(row_bytes);
+    int good = e->kernels && block.memory && row;
+    if (good) {
+        carve_weights(&block, e);
+        good = pack_all(e, arrays, row);
+        if (!good) *why = NOT_FINITE;
+    }
+    memory_free(row, row_bytes);
+    if (good) return e;
+    engine_close(e);
+    return NULL;
+}
+
+void engine_close(struct engine *e) {
+    if (!e) return;
+    workspaces_free(e);
+    cache_free_pages(e);
+    memory_free(e->weights, e->weight_bytes);
+    memory_free(e, sizeof *e);
+}
+
+const char *engine_instructions(const struct engine *e) { return e->kernels->name; }
+
+int64_t engine_step_bytes(const struct engine *e, int context) {
+    static const int sizes[] = {4, 2, 1};
+    const struct config *c = &e->config;
+    int64_t d = c->d_model, size = sizes[e->precision], cached = sizes[e->cache], n = context < c->window ? context : c->window;
+    int64_t matrices = c->n_layers * (4 * d * d + 2 * d * c->d_ff) + c->vocabulary * d;
+    int64_t distances = c->n_layers * n * (c->relative_per_head ? d : d / c->n_heads);
+    return size * (matrices + distances) + cached * c->n_layers * 2 * n * d;
+}

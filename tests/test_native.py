@@ -1,0 +1,292 @@
+"""The native engine beyond the laws of all engines: one result however it is computed, and nothing leaks or breaks, whatever is done."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from test_engine import TINY, assert_equal_logits, needs_native, random_checkpoint, random_ids
+
+from preludio.checkpoint import Checkpoint, ModelConfig
+from preludio.engine.native import PRECISIONS, NativeEngine, NativeSession
+from preludio.engine.native.cores import default_threads
+from preludio.engine.native.library import library
+from preludio.engine.numpy_engine import REWIND, NumpyEngine
+from preludio.errors import RequestError
+
+pytestmark = needs_native
+
+ODD = ModelConfig(d_model=210, n_heads=3, n_layers=2, d_ff=150, window=100)  # no size is a multiple of anything that the kernels like
+WIDE_HEADS = ModelConfig(d_model=160, n_heads=2, n_layers=1, d_ff=64, window=70, relative_per_head=True)
+INSTRUCTIONS = ["plain", "avx2", "avx2vnni", "avx512"]
+
+each_precision = pytest.mark.parametrize("precision", PRECISIONS)
+
+
+def instructions_here() -> list[str]:
+    return [name for name in INSTRUCTIONS if library().has_instructions(name.encode())]
+
+
+@pytest.fixture
+def memory() -> Iterator[Callable[[], int]]:
+    """Bytes in use by engines and sessions that this test made; none may be left."""
+    gc.collect()
+    before = library().memory_used()
+    yield lambda: library().memory_used() - before
+    gc.collect()
+    assert library().memory_used() == before
+
+
+@pytest.mark.parametrize("config", [ODD, WIDE_HEADS])
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+def test_every_instruction_set_gives_the_reference_for_odd_sizes(config: ModelConfig, instructions: str) -> None:
+    if instructions not in instructions_here():
+        pytest.skip(f"this processor has no {instructions}")
+    checkpoint, ids = random_checkpoint(config), random_ids(2, 330)
+    session = NativeEngine(checkpoint, "float32", 2, instructions).session(2)
+    ours = np.concatenate([session.feed_all(ids[:, :301]), *(session.step(ids[:, t])[:, None] for t in range(301, 330))], axis=1)
+    assert_equal_logits(ours, NumpyEngine(checkpoint).session(2).feed_all(ids))
+
+
+@pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize(("precision", "worst"), [("bfloat16", 0.02), ("int8", 0.06)])
+def test_smaller_numbers_come_near(precision: str, worst: float, instructions: str) -> None:
+    """Root mean square error, as a share of the logits' spread, for weights of the size that training starts from."""
+    if instructions not in instructions_here():
+        pytest.skip(f"this processor has no {instructions}")
+    config = ModelConfig(d_model=128, n_heads=2, n_layers=3, d_ff=512, window=100)
+    plain = random_checkpoint(config)
+    arrays = {name: array * np.float32(0.25 if array.ndim > 1 else 1) for name, array in plain.arrays.items()}
+    checkpoint = Checkpoint(config, arrays, {})
+    ids = random_ids(1, 250)
+    ours = NativeEngine(checkpoint, precision, 1, instructions).session().feed_all(ids)
+    exact = NumpyEngine(checkpoint).session().feed_all(ids)
+    assert np.sqrt(np.mean((ours - exact) ** 2)) < worst * np.std(exact)
+
+
+@each_precision
+@pytest.mark.parametrize("config", [ODD, dataclasses.replace(TINY, relative_per_head=True)])
+def test_the_same_bits_for_any_threads_batch_and_blocks(precision: str, config: ModelConfig) -> None:
+    checkpoint, ids = random_checkpoint(config), random_ids(5, 300)
+    together = NativeEngine(checkpoint, precision, threads=1).session(5).feed_all(ids)
+    for threads in (2, 3, 7):
+        session = NativeEngine(checkpoint, precision, threads).session()
+        alone = [session.feed_all(ids[3:4, :97]), *(session.step(ids[3:4, t])[:, None] for t in range(97, 300))]
+        assert np.array_equal(np.concatenate(alone, axis=1)[0], together[3])
+
+
+@each_precision
+def test_more_sequences_than_go_through_at_once(precision: str) -> None:
+    engine, ids = NativeEngine(random_checkpoint(TINY), precision, 2), random_ids(300, 4)
+    many = engine.session(300).feed_all(ids)
+    assert np.array_equal(many[[0, 255, 256, 299]], engine.session(4).feed_all(ids[[0, 255, 256, 299]]))
+
+
+@each_precision
+def test_forks_share_and_part(precision: str, memory: Callable[[], int]) -> None:
+    """Ten continuations of a prompt of 700: the prompt is there once, but for the last page of each."""
+    engine, prompt = NativeEngine(random_checkpoint(dataclasses.replace(TINY, window=2048)), precision, 2), random_ids(1, 700)
+    session = engine.session()
+    session.feed(prompt)
+    one = memory()
+    forks = session.fork([0] * 10)
+    assert memory() - one < 10_000
+    more = random_ids(10, 5, seed=3)
+    branched = forks.feed_all(more)
+    assert memory() - one < 10 * one
+    del forks
+    for row in (0, 9):
+        fork = session.fork([0])
+        assert np.array_equal(fork.feed_all(more[row : row + 1])[0], branched[row])
+    assert np.array_equal(session.step(more[4:5, 0]), branched[4:5, 0])
+
+
+def test_memory_is_flat_however_long_a_piece_gets(memory: Callable[[], int]) -> None:
+    engine = NativeEngine(random_checkpoint(TINY), "int8", 2)
+    session = engine.session(2)
+    session.feed(random_ids(2, 2000))
+    full = memory()
+    for turn in range(30):
+        session.feed(random_ids(2, 1000, seed=turn))
+        session.fork([1, 0, 1]).step(np.zeros(3, dtype=np.int64))
+        session.rewind(REWIND)
+    assert memory() <= full + 3 * 10**6  # the pages of the last forks, kept for the next
+    again = memory()
+    for turn in range(30):
+        session.feed(random_ids(2, 1000, seed=turn))
+        session.fork([1, 0, 1]).step(np.zeros(3, dtype=np.int64))
+        session.rewind(REWIND)
+    assert memory() == again
+
+
+def test_a_session_outlives_the_name_of_its_engine(memory: Callable[[], int]) -> None:
+    session = NativeEngine(random_checkpoint(TINY), "float32", 2).session()
+    gc.collect()
+    assert session.feed(random_ids(1, 10)).shape == (1, 391)
+    assert memory() > 0
+
+
+def test_composers_side_by_side_do_not_disturb_each_other(memory: Callable[[], int]) -> None:
+    """Four threads on two engines, which share one pool: each gets what it gets alone."""
+    engines = [NativeEngine(random_checkpoint(ODD, seed), "int8", 3) for seed in range(2)]
+    ids = random_ids(4, 400)
+    alone = [engines[row % 2].session().feed_all(ids[row : row + 1]) for row in range(4)]
+    found: dict[int, np.ndarray] = {}
+
+    def play(row: int) -> None:
+        session = engines[row % 2].session()
+        found[row] = np.stack([session.step(ids[row : row + 1, t]) for t in range(400)], axis=1)
+
+    threads = [threading.Thread(target=play, args=(row,)) for row in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(np.array_equal(found[row], alone[row]) for row in range(4))
+    assert memory() > 0
+
+
+def test_a_session_at_work_in_another_thread_is_not_touched() -> None:
+    """Two threads that step one session: each step is whole, or refused."""
+    session = NativeEngine(random_checkpoint(ODD), "float32", 2).session()
+    refused, stepped = [], []
+
+    def hammer() -> None:
+        for _ in range(300):
+            try:
+                session.step(np.zeros(1, dtype=np.int64))
+                stepped.append(1)
+            except AssertionError as error:
+                refused.append(str(error))
+
+    threads = [threading.Thread(target=hammer) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert session.position == len(stepped)
+    assert set(refused) <= {"the session is at work in another thread"}
+
+
+def _logits_in_a_child(session: NativeSession, ids: np.ndarray, send: multiprocessing.connection.Connection) -> None:
+    send.send(session.feed_all(ids))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_forked_process_starts_threads_of_its_own() -> None:
+    """Threads do not follow into a forked process: a step there once waited for them for ever."""
+    session, ids = NativeEngine(random_checkpoint(ODD), "int8", 3).session(), random_ids(1, 50)
+    session.feed(ids)
+    context = multiprocessing.get_context("fork")
+    receive, send = context.Pipe(duplex=False)
+    child = context.Process(target=_logits_in_a_child, args=(session, ids, send))
+    child.start()
+    here = session.feed_all(ids)
+    assert receive.poll(60), "the child hangs"
+    assert np.array_equal(receive.recv(), here)
+    child.join()
+
+
+INTERRUPTED = """
+import numpy as np
+from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
+from preludio.engine.native import NativeEngine
+from preludio.engine.native.library import library
+config = ModelConfig(d_model=128, n_heads=2, n_layers=3, d_ff=512)
+arrays = {name: np.full(shape, 0.01, np.float32) for name, shape in array_shapes(config).items()}
+session = NativeEngine(Checkpoint(config, arrays, {}), "int8", 2).session()
+try:
+    print("working", flush=True)
+    while True:
+        session.feed(np.zeros((1, 5000), dtype=np.int64))
+except KeyboardInterrupt:
+    session.feed(np.zeros((1, 3), dtype=np.int64))  # it is as good as ever
+del session
+print(library().memory_used(), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_ctrl_c_is_heard_in_the_middle_of_a_prompt_and_leaks_nothing() -> None:
+    with subprocess.Popen([sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "working\n"
+        program.send_signal(signal.SIGINT)
+        assert program.stdout.read() == "0\n"
+    assert program.returncode == 0
+
+
+def test_weights_that_are_not_finite_or_misshapen_are_refused(memory: Callable[[], int]) -> None:
+    for bad in (np.nan, np.inf, -np.inf):
+        for name in ("embedding", "layers.1.relative", "layers.0.feed_forward_out", "norm", "unembedding", "layers.1.attention_norm"):
+            checkpoint = random_checkpoint(TINY)
+            checkpoint.arrays[name].flat[-1] = bad
+            with pytest.raises(AssertionError, match="not finite"):
+                NativeEngine(checkpoint)
+    misshapen: list[Any] = [np.zeros((3, 3), np.float32), np.zeros((48, 16)), np.zeros((16, 48), np.float32)]
+    for array in misshapen:
+        checkpoint = random_checkpoint(TINY)
+        checkpoint.arrays["layers.0.qkv"] = array
+        with pytest.raises(AssertionError, match=r"layers\.0\.qkv is"):
+            NativeEngine(checkpoint)
+    assert memory() == 0
+
+
+def test_arrays_in_any_memory_order_are_read_right() -> None:
+    checkpoint, ids = random_checkpoint(TINY), random_ids(1, 20)
+    turned = Checkpoint(TINY, {name: np.asfortranarray(array) for name, array in checkpoint.arrays.items()}, {})
+    straight, again = (NativeEngine(one).session().feed_all(ids) for one in (checkpoint, turned))
+    assert np.array_equal(straight, again)
+
+
+def test_wrong_use_is_an_error_and_not_a_crash(memory: Callable[[], int]) -> None:
+    session = NativeEngine(random_checkpoint(TINY)).session(2)
+    for ids in ([[0], [391]], [[0], [-1]], [[0], [2**31 - 1]]):
+        with pytest.raises(AssertionError, match="outside the vocabulary"):
+            session.feed(np.array(ids))
+    for wrong in (np.zeros((3, 1), np.int64), np.zeros((2, 0), np.int64), np.zeros(2, np.int64)):
+        with pytest.raises(AssertionError, match="shape"):
+            session.feed(wrong)
+    for rows in ([], [2], [-1]):
+        with pytest.raises(AssertionError, match="rows"):
+            session.fork(rows)
+    with pytest.raises(AssertionError, match="cannot take back"):
+        session.rewind(1)
+    assert session.position == 0
+    assert memory() > 0
+
+
+def test_wrong_wishes_name_the_choices() -> None:
+    checkpoint = random_checkpoint(TINY)
+    with pytest.raises(RequestError, match="bfloat16"):
+        NativeEngine(checkpoint, "int4")
+    with pytest.raises(RequestError, match="64"):
+        NativeEngine(checkpoint, threads=0)
+    with pytest.raises(RequestError, match="neon9"):
+        NativeEngine(checkpoint, instructions="neon9")
+
+
+def test_a_step_must_read_weights_keys_values_and_distances() -> None:
+    """base at 2,000: 18.9 M weights, 2 x 6 layers x 2,000 x 512 keys and values, 6 tables x 2,000 x 64."""
+    from preludio.checkpoint import SIZES, array_shapes
+
+    config = dataclasses.replace(SIZES["base"], n_layers=1)
+    checkpoint = Checkpoint(config, {name: np.zeros(shape, np.float32) for name, shape in array_shapes(config).items()}, {})
+    weights, cached, distances = 12 * 512 * 512 + 391 * 512, 2 * 2000 * 512, 2000 * 64
+    assert NativeEngine(checkpoint, "int8").step_bytes(2000) == weights + distances + 2 * cached
+    assert NativeEngine(checkpoint, "float32").step_bytes(5000) == 4 * (weights + (distances + cached) * 2048 // 2000)
+
+
+def test_threads_by_default_are_no_more_than_help() -> None:
+    assert 1 <= default_threads() <= 4
