@@ -58,7 +58,7 @@ class MockSession:
 
 
 class MockEngine:
-    config = TINY
+    name, config = "mock", TINY
 
     def __init__(self, script: Script) -> None:
         self.script, self.steps = script, 0
