@@ -1,29 +1,36 @@
-"""How well a model predicts real music: likelihood by the papers' protocol, whatever computes it.
+"""How well a model predicts real music, and what music is like in numbers: likelihood, statistics, originality.
 
     pieces = open_pieces("maestro-v3.0.0", "validation")
     found = likelihood(EngineScore(checkpoint.load("small")), pieces)
     print(found.nats_per_token, found.table())
+    print(Statistics.of(performance), KnownRuns.of(training).shares(performance))
 
 A score is any function from ids to negative log-probabilities, so a PyTorch model in training is summed by the same code. No torch here.
 """
 
 from preludio.evaluate.cut import PAPERS, Cut, Span
 from preludio.evaluate.figures import Estimate, Likelihood
+from preludio.evaluate.originality import KnownRuns
 from preludio.evaluate.pieces import Piece, Pieces, open_pieces, pieces_of
 from preludio.evaluate.protocol import likelihood, likelihoods
 from preludio.evaluate.report import table
 from preludio.evaluate.score import EngineScore, Score, negative_log_likelihood
+from preludio.evaluate.statistics import Statistics, distance, histogram
 
 __all__ = [
     "PAPERS",
     "Cut",
     "EngineScore",
     "Estimate",
+    "KnownRuns",
     "Likelihood",
     "Piece",
     "Pieces",
     "Score",
     "Span",
+    "Statistics",
+    "distance",
+    "histogram",
     "likelihood",
     "likelihoods",
     "negative_log_likelihood",
