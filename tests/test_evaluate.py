@@ -20,6 +20,7 @@ from music import played
 from preludio import checkpoint, cli
 from preludio.checkpoint import SIZES, Checkpoint, ModelConfig, array_shapes
 from preludio.corpus.shards import Encoded, Shards, write_shards
+from preludio.engine import exact_engine
 from preludio.errors import PreludioError, PreludioWarning, RequestError
 from preludio.evaluate import Cut, EngineScore, Likelihood, Piece, likelihood, likelihoods, open_pieces, pieces_of, table
 from preludio.evaluate.figures import KINDS
@@ -169,11 +170,13 @@ def torch_score(of: Checkpoint) -> Callable[[Ids], npt.NDArray[np.float32]]:
     return score
 
 
+@pytest.mark.parametrize("engine", sorted({"numpy", exact_engine()}))
 @pytest.mark.parametrize(("cut", "lengths"), [(Cut(64, 64), (150, 2, 64)), (Cut(64, 24), (150, 2, 64)), (Cut(4096, 4096), (2500,))])
-def test_the_engine_and_the_model_that_trains_agree(cut: Cut, lengths: tuple[int, ...]) -> None:
+def test_the_engines_and_the_model_that_trains_agree(cut: Cut, lengths: tuple[int, ...], engine: str) -> None:
     """Also where a segment is longer than the model's window (24) and than what the engine takes at once."""
     pieces = [random_piece(n) for n in lengths]
-    ours, reference = (likelihood(score, pieces, cut) for score in (EngineScore(random_checkpoint()), torch_score(random_checkpoint())))
+    scores = EngineScore(random_checkpoint(), engine), torch_score(random_checkpoint())
+    ours, reference = (likelihood(score, pieces, cut) for score in scores)
     assert np.array_equal(ours.tokens, reference.tokens)
     np.testing.assert_allclose(ours.nats, reference.nats, rtol=1e-5)
 
@@ -354,6 +357,7 @@ def test_the_command_says_what_the_library_finds(run: Run, model: Path, data: Pa
     expected = likelihoods(EngineScore(checkpoint.load(model)), open_pieces(data, "validation"), [Cut(128, 128), Cut(128, 64)])
     assert [facts["segments"], facts["sliding"]] == [one.to_json() for one in expected]
     assert (facts["command"], facts["split"], facts["performances"], facts["seed"]) == ("evaluate", "validation", 3, None)
+    assert facts["engine"] == exact_engine()
     assert facts["notes"] == sum(int(one.notes.sum()) for one in expected[:1])
     code, out, err = run("--data", data, "--segment", 128, "--stride", 64)
     assert (code, err) == (0, "")

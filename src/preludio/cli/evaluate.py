@@ -24,8 +24,8 @@ def evaluate(  # its parameters are the command's options
         int, typer.Option(metavar="N", help="Of the sliding context, which takes segment / stride times as long; 0 leaves it out.")
     ] = 1024,
     engine: Annotated[
-        str, typer.Option(metavar="NAME", help="What computes: native:float32, native:int8, numpy ... (compose --help).")
-    ] = "numpy",
+        str | None, typer.Option(metavar="NAME", help="As of compose: native:int8 is what composes. Else float32 by the fastest there is.")
+    ] = None,
     processes: Annotated[int | None, typer.Option(metavar="N", min=1, help="How many processes; else one for each core.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -35,13 +35,15 @@ def evaluate(  # its parameters are the command's options
     from preludio.evaluate import Cut, EngineScore, likelihoods, open_pieces, table
 
     cuts = [Cut(segment, segment), *([Cut(segment, stride)] if stride else [])]
-    score = EngineScore(checkpoint.load(model), engine)
+    n_processes = processes or cores()
+    score = EngineScore(checkpoint.load(model), engine, threads=1 if n_processes > 1 else None)
     chosen = open_pieces(data, split).drawn(pieces, seed)
     with progress_bar("listening", len(chosen)) as progress:
-        found = likelihoods(score, chosen, cuts, processes=processes or cores(), progress=progress)
-    facts = {"command": "evaluate", "model": model, "engine": engine, "data": str(data), "split": split} | _music(chosen, found[0], seed)
+        found = likelihoods(score, chosen, cuts, processes=n_processes, progress=progress)
+    facts: dict[str, Any] = {"command": "evaluate", "model": model, "engine": score.engine, "data": str(data), "split": split}
+    facts |= _music(chosen, found[0], seed)
     facts |= {name: one.to_json() for name, one in zip(("segments", "sliding"), found, strict=False)}
-    say_result(facts, f"{model} on {chosen.where}{_drawn_in_words(chosen, seed)}\n{table(found)}", as_json)
+    say_result(facts, f"{model} ({score.engine}) on {chosen.where}{_drawn_in_words(chosen, seed)}\n{table(found)}", as_json)
 
 
 def _music(chosen: Pieces, found: Likelihood, seed: int) -> dict[str, Any]:

@@ -69,13 +69,21 @@ class Engine(Protocol):
 
 
 AUTO = "auto"  # the native engine, or NumPy's where the package was built without a compiler
-ENGINES: dict[str, Callable[[Checkpoint], Engine]] = {"native": native.NativeEngine, "numpy": NumpyEngine} | {
+ENGINES: dict[str, Callable[..., Engine]] = {"native": native.NativeEngine, "numpy": NumpyEngine} | {
     f"native:{precision}": functools.partial(native.NativeEngine, precision=precision) for precision in native.PRECISIONS
 }
 
 
-def open_engine(checkpoint: Checkpoint, name: str = AUTO) -> Engine:
+def exact_engine() -> str:
+    """The name of the fastest engine here that computes in float32: what figures are taken with."""
+    return "native:float32" if native.available() else "numpy"
+
+
+def open_engine(checkpoint: Checkpoint, name: str = AUTO, *, threads: int | None = None) -> Engine:
     """The engine of that name with the checkpoint's weights.
+
+    Args:
+        threads: of the native engine, where not all that it would take; NumPy's are those of its linear algebra.
 
     Raises:
         RequestError: there is no engine of that name, or the native one was not built.
@@ -88,7 +96,7 @@ def open_engine(checkpoint: Checkpoint, name: str = AUTO) -> Engine:
         raise RequestError(f"no engine {name!r}: choose one of {', '.join(ENGINES)}")
     if name != "numpy" and not native.available():
         raise RequestError("the native engine was not built: install a C compiler, then preludio again, or choose --engine numpy")
-    return ENGINES[name](checkpoint)
+    return ENGINES[name](checkpoint) if name == "numpy" else ENGINES[name](checkpoint, threads=threads)
 
 
 @functools.cache

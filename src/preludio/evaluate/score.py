@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from preludio.engine import open_engine
+from preludio.engine import exact_engine, open_engine
 
 if TYPE_CHECKING:
     from preludio.checkpoint import Checkpoint
@@ -26,24 +26,33 @@ BLOCK = 2048  # ids whose logits are in memory at once
 
 
 class EngineScore:
-    """A `Score` by any engine."""
+    """A `Score` by any engine.
 
-    def __init__(self, checkpoint: Checkpoint, engine: str = "numpy") -> None:
+    Attributes:
+        engine: its full name, such as "native:float32".
+    """
+
+    def __init__(self, checkpoint: Checkpoint, engine: str | None = None, threads: int | None = None) -> None:
         """
+        Args:
+            engine: by name; None for float32 arithmetic by the fastest one that is there.
+            threads: as `open_engine`; 1 where several processes score.
+
         Raises:
             RequestError: there is no such engine.
         """
-        self._checkpoint, self._name = checkpoint, engine
-        self._engine: Engine | None = open_engine(checkpoint, engine)
+        self._checkpoint, self._threads = checkpoint, threads
+        self._opened: Engine | None = open_engine(checkpoint, engine or exact_engine(), threads=threads)
+        self.engine = self._opened.name
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_engine": None}  # each process opens its own
+        return self.__dict__ | {"_opened": None}  # each process opens its own
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> Nats:
         """As `Score`, float32."""
-        if self._engine is None:
-            self._engine = open_engine(self._checkpoint, self._name)
-        session, n = self._engine.session(len(ids)), ids.shape[1] - 1
+        if self._opened is None:
+            self._opened = open_engine(self._checkpoint, self.engine, threads=self._threads)
+        session, n = self._opened.session(len(ids)), ids.shape[1] - 1
         blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
         return np.concatenate([negative_log_likelihood(session.feed_all(ids[:, :-1][:, at]), ids[:, 1:][:, at]) for at in blocks], axis=1)
 
