@@ -32,6 +32,10 @@ class TrainError(PreludioError):
     """A training run that cannot go on: a setting that cannot be, no data, a state of another model, a loss that is not finite."""
 
 
+class StudioError(PreludioError):
+    """The studio cannot be opened."""
+
+
 class OutputError(PreludioError):
     """A file that cannot be written."""
 

@@ -1,12 +1,15 @@
 """Training: a configuration, data, a folder -> a model.
 
-config    what a run is told            optimisers  who updates what
-windows   what each step reads          state       a run at rest
-world     the processes of a run        log         what a run tells
-loop      one step, and all of them     session     from the command's words to the loop
+config    what a run is told            run       a model in training: one step of it
+windows   what each step reads          loop      all the steps
+muon      how matrices are updated      state     a run at rest
+world     the processes of a run        session   from the command's words to the loop
+
+log, seen, sample, curve, page          what people see of it
 """
 
 from preludio.train.config import TrainConfig, read_config
-from preludio.train.session import Setup, run
+from preludio.train.seen import Voice
+from preludio.train.session import Setup, resumed_config, run
 
-__all__ = ["Setup", "TrainConfig", "read_config", "run"]
+__all__ = ["Setup", "TrainConfig", "Voice", "read_config", "resumed_config", "run"]

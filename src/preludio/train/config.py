@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 from preludio.checkpoint import SIZES, ModelConfig
-from preludio.errors import TrainError
+from preludio.errors import CheckpointError, TrainError
 
 BY_NAME = Path(__file__).parent / "configs"
 OPTIMISERS = ("muon", "adamw")
@@ -40,6 +40,7 @@ class TrainConfig:
     save_every: int = 200
     sample_every: int = 2000  # a short piece is composed; 0: never
     seed: int = 0
+    compile: bool = True  # half a minute at first, then faster steps
 
     def __post_init__(self) -> None:
         _require(self.optimiser in OPTIMISERS, f"optimiser must be one of {', '.join(OPTIMISERS)}, not {self.optimiser!r}")
@@ -115,9 +116,18 @@ def read_config(name: str, changes: Sequence[str] = ()) -> TrainConfig:
     except (OSError, ValueError) as error:
         names = ", ".join(sorted(path.stem for path in BY_NAME.glob("*.toml")))
         raise TrainError(f"cannot read the configuration {name}: {_one_line(error)}; name one of {names}, or a TOML file") from None
+    return changed(table, changes, name)
+
+
+def changed(table: dict[str, Any], changes: Sequence[str], where: str) -> TrainConfig:
+    """The configuration of a table that words such as `steps=100` are applied to.
+
+    Raises:
+        TrainError: a setting that cannot be.
+    """
     for change in changes:
         _change(table, change)
-    return TrainConfig.from_table(table, name)
+    return TrainConfig.from_table(table, where)
 
 
 def _change(table: dict[str, Any], change: str) -> None:
@@ -145,25 +155,44 @@ def _model(value: Any, where: str) -> ModelConfig:
     except TypeError:
         known = ", ".join(field.name for field in dataclasses.fields(ModelConfig))
         raise TrainError(f"{where}: model must be a size's name or a table of {known}") from None
+    except CheckpointError as error:
+        raise TrainError(f"{where}: {error}") from None
 
 
 def _value(kind: str, name: str, value: Any, where: str) -> Any:
-    """TOML's value as the field's type; a whole number is a fraction too, but not the other way round."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if kind == "int" and number and value == int(value):
-        return int(value)
-    if kind == "float" and number:
-        return float(value)
-    if kind == "str" and isinstance(value, str):
-        return value
+    """TOML's value as the field's type; 2 is a fraction too, and 2.0 a whole number."""
     try:
-        if kind == "tuple[float, ...]":
-            return tuple(float(each) for each in value)
-        if kind == "tuple[tuple[int, float], ...]":
-            return tuple((int(length), float(share)) for length, share in value)
-    except (TypeError, ValueError):
-        pass
-    raise TrainError(f"{where}: {name} cannot be {value!r}")
+        return _AS[kind](value)
+    except (TypeError, ValueError, OverflowError):
+        raise TrainError(f"{where}: {name} cannot be {value!r}") from None
+
+
+def _whole(value: Any) -> int:
+    return int(value) if _fraction(value).is_integer() else _refused()
+
+
+def _fraction(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else _refused()
+
+
+def _refused() -> Never:
+    raise TypeError
+
+
+def _exactly(*kind: type[Any]) -> Callable[[Any], Any]:
+    return lambda value: value if isinstance(value, kind) else _refused()
+
+
+_listed = _exactly(list, tuple)
+_AS: dict[str, Callable[[Any], Any]] = {
+    "int": _whole,
+    "float": _fraction,
+    "str": _exactly(str),
+    "bool": _exactly(bool),
+    "tuple[float, ...]": lambda value: tuple(_fraction(each) for each in _listed(value)),
+    "tuple[tuple[int, float], ...]": lambda value: tuple((_whole(length), _fraction(share)) for length, share in _listed(value)),
+}
+"""A field's type -> TOML's value as that type, or TypeError or ValueError."""
 
 
 def _require(so: bool, otherwise: str) -> None:

@@ -1,4 +1,4 @@
-"""Who updates what: Muon for the matrices (Jordan et al. 2024), AdamW for embeddings, distances and gains."""
+"""Who updates what: Muon for the matrices, AdamW for embeddings, distances and gains."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from preludio.train.config import TrainConfig
+from preludio.train.muon import Muon
+from preludio.train.world import part_like
 
 MATRICES = ("qkv", "attention_out", "feed_forward_in", "feed_forward_out")
 BETAS = (0.9, 0.95)
@@ -15,14 +17,14 @@ class Optimisers:
     """The optimisers of one run, stepped as one, each at its own rate."""
 
     def __init__(self, model: nn.Module, config: TrainConfig) -> None:
-        self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-        matrices = [parameter for parameter, name in self.names.items() if name.endswith(MATRICES) and config.optimiser == "muon"]
-        others = [parameter for parameter in self.names if not any(parameter is matrix for matrix in matrices)]
+        self.parameters = dict(model.named_parameters())
+        matrices = [parameter for name, parameter in self.parameters.items() if name.endswith(MATRICES) and config.optimiser == "muon"]
+        others = [parameter for parameter in self.parameters.values() if not any(parameter is matrix for matrix in matrices)]
         self.each: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(others, lr=config.rate, betas=BETAS, weight_decay=config.weight_decay),
         ]
         if matrices:
-            self.each.append(torch.optim.Muon(matrices, lr=config.matrix_rate, weight_decay=config.weight_decay))
+            self.each.append(Muon(matrices, config.matrix_rate, config.weight_decay))
         self._full_rates = [optimiser.param_groups[0]["lr"] for optimiser in self.each]
 
     def zero_grad(self) -> None:
@@ -38,18 +40,30 @@ class Optimisers:
     def tensors(self) -> dict[str, Tensor]:
         """All that they remember, by parameter and quantity: `layers.0.qkv/momentum_buffer`."""
         return {
-            f"{self.names[parameter]}/{quantity}": value if isinstance(value, Tensor) else torch.tensor(value)
-            for optimiser in self.each
-            for parameter, kept in optimiser.state.items()
-            for quantity, value in kept.items()
+            f"{name}/{quantity}": value if isinstance(value, Tensor) else torch.tensor(value)
+            for name, parameter in self.parameters.items()
+            for quantity, value in self._owner(parameter).state.get(parameter, {}).items()
         }
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Takes back what `tensors` gave."""
-        parameters = {name: parameter for parameter, name in self.names.items()}
-        owners = {id(parameter): optimiser for optimiser in self.each for parameter in optimiser.param_groups[0]["params"]}
+        """Takes back what `tensors` gave, whole.
+
+        Raises:
+            KeyError, ValueError: of another model, or of another optimiser; nothing was changed.
+        """
+        found: dict[str, dict[str, Tensor]] = {}
         for key, value in tensors.items():
             name, _, quantity = key.rpartition("/")
-            parameter = parameters[name]
-            kept = value if value.ndim == 0 else value.to(parameter.device)
-            owners[id(parameter)].state[parameter][quantity] = kept.clone()
+            parameter = self.parameters[name]
+            if quantity not in _quantities(self._owner(parameter)) or (value.ndim and value.shape != parameter.shape):
+                raise ValueError(f"{key} is of another optimiser or shape")
+            found.setdefault(name, {})[quantity] = value.clone() if value.ndim == 0 else part_like(parameter, value.clone())
+        for name, quantities in found.items():
+            self._owner(self.parameters[name]).state[self.parameters[name]] = quantities
+
+    def _owner(self, parameter: Tensor) -> torch.optim.Optimizer:
+        return next(each for each in self.each if any(parameter is one for one in each.param_groups[0]["params"]))
+
+
+def _quantities(optimiser: torch.optim.Optimizer) -> tuple[str, ...]:
+    return ("momentum_buffer",) if isinstance(optimiser, Muon) else ("step", "exp_avg", "exp_avg_sq")

@@ -1,10 +1,11 @@
-"""One sitting of a run: begins or resumes it, and shows how it goes."""
+"""One sitting of a run: begins or resumes it, and goes through it."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -13,12 +14,14 @@ from typing import Any
 from preludio import checkpoint
 from preludio.corpus.shards import Shards
 from preludio.errors import TrainError
-from preludio.train import log, state
-from preludio.train.config import TrainConfig
-from preludio.train.loop import Result, Row, Run, speed_up, train
+from preludio.train import page, state
+from preludio.train.config import TrainConfig, changed
+from preludio.train.loop import Result, Row, train
+from preludio.train.run import Run, speed_up
+from preludio.train.seen import Seen, Voice
 from preludio.train.world import joined
 
-SHOWN_EVERY_SECONDS = 15.0
+ONE_CTRL_C_SECONDS = 0.5  # torchrun passes on a Ctrl-C that the terminal has sent to its processes already
 
 
 @dataclass(frozen=True)
@@ -30,43 +33,60 @@ class Setup:
     out: Path
     resume: bool = False
     init: str | None = None  # a model whose weights are the first ones
+    shard: bool = False  # each of torchrun's processes keeps a part of the model
+    tensorboard: bool = False
 
 
-def run(setup: Setup, say: Callable[[str], None]) -> Result | None:
+def run(setup: Setup, voice: Voice) -> Result | None:
     """Trains as `setup` says; None in a process that does not lead.
-
-    Args:
-        say: shows one line to a person.
 
     Raises:
         TrainError: settings, data or state that cannot be, or a loss that is not finite.
         OutputError: the folder cannot be written.
-        KeyboardInterrupt: of the user; the state was saved.
+        KeyboardInterrupt: of the user; the state was saved, if it was the first one.
     """
-    with joined() as world, asked_to_stop() as stop:
-        begun = Run(setup.config, Shards.open(setup.data), world)
-        _begin(begun, setup)
-        why_slow = speed_up(begun)
+    with ExitStack() as stack:
+        world = stack.enter_context(joined(setup.shard))
+        stop = stack.enter_context(asked_to_stop())
+        run = Run(setup.config, Shards.open(setup.data), world)
+        _begin(run, setup)
+        world.require_same(f"{setup.config} {run.progress.step} {run.progress.data_hash}")
+        watch: Seen | Nobody = Nobody()
+        if world.leads:
+            watch = Seen(setup.config, setup.out, run.progress.step, voice, setup.tensorboard)
+            stack.callback(watch.close)
+            _introduce(run, setup, voice)
+        why_slow = speed_up(run)
         if why_slow and world.leads:
-            say(f"without the fused operator, so about half as fast: {why_slow}")
-        record = log.Log(setup.out, begun.progress.step) if world.leads else None
-        shown = Shown(setup.config.steps, say)
+            voice.say(f"without the fused operator, so about half as fast: {why_slow}")
+        result = train(run, setup.out, watch, stop)
+        if not world.leads:
+            return None
+        page.write(setup.out, setup.config)
+        return result
 
-        def seen(row: Row) -> None:
-            if record:
-                record.append(row)
-                shown.row(row)
 
-        try:
-            result = train(begun, setup.out, seen, stop)
-        finally:
-            if record:
-                record.close()
-        return result if world.leads else None
+class Nobody:
+    """Watches a process that does not lead."""
+
+    def step(self, row: Row) -> None: ...
+
+    def kept(self, row: Row) -> None: ...
+
+
+def resumed_config(out: Path, changes: Sequence[str] = ()) -> TrainConfig:
+    """The settings that the run in `out` had, changed by words such as `steps=100`.
+
+    Raises:
+        TrainError: there is no run, or a setting cannot be.
+    """
+    return changed(state.settings(out / state.FILE), changes, str(out / state.FILE))
 
 
 def _begin(run: Run, setup: Setup) -> None:
     path = setup.out / state.FILE
+    if setup.resume and setup.init:
+        raise TrainError("--init begins a run and --resume goes on with one: leave one of them out")
     if setup.resume:
         run.restore(path)
     elif path.exists():
@@ -75,44 +95,32 @@ def _begin(run: Run, setup: Setup) -> None:
         run.begin_with(checkpoint.load(setup.init))
 
 
+def _introduce(run: Run, setup: Setup, voice: Voice) -> None:
+    split, config = run.train.split, setup.config
+    where = f"from step {run.progress.step:,}" if setup.resume else "from the beginning"
+    processes = f", {run.world.size} processes" if run.world.size > 1 else ""
+    voice.say(
+        f"{config.model.n_parameters:,} parameters learn from {len(split):,} pieces ({len(split.ids):,} tokens) {where} "
+        f"to step {config.steps:,} on {run.world.device.type}{processes}; Ctrl-C saves and stops"
+    )
+    if config.compile:
+        voice.say("the first step compiles, which takes a minute")
+
+
 @contextmanager
 def asked_to_stop() -> Iterator[Event]:
-    """Set by Ctrl-C: the step in hand is finished first. A second Ctrl-C does not wait."""
-    asked = Event()
+    """Set by Ctrl-C or SIGTERM, which schedulers send: the step in hand is finished and saved. A second one does not wait."""
+    asked, since = Event(), [0.0]
 
     def ask(*_: Any) -> None:
-        signal.signal(signal.SIGINT, before)
+        if asked.is_set() and time.monotonic() - since[0] > ONE_CTRL_C_SECONDS:
+            raise KeyboardInterrupt
+        since[0] = since[0] or time.monotonic()
         asked.set()
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGINT, before)
-
-
-class Shown:
-    """The live line: loss, tokens a second, time left."""
-
-    def __init__(self, steps: int, say: Callable[[str], None]) -> None:
-        self.steps, self.say = steps, say
-        self._losses: list[float] = []
-        self._tokens, self._seconds, self._next = -1, 0.0, 0.0
-
-    def row(self, row: Row) -> None:
-        """Speaks every few seconds, and when the validation split was looked at."""
-        self._losses.append(row["loss"])
-        if self._tokens < 0:  # the first step also compiles: it says nothing of the speed
-            self._tokens, self._seconds = row["tokens"], row["seconds"]
-        elif row["seconds"] >= self._next or "validation" in row:
-            self._next = row["seconds"] + SHOWN_EVERY_SECONDS
-            self.say(self._line(row))
-            self._losses = []
-
-    def _line(self, row: Row) -> str:
-        speed = (row["tokens"] - self._tokens) / max(1e-9, row["seconds"] - self._seconds)
-        left = (self.steps - row["step"]) * row["step_seconds"]
-        loss = sum(self._losses) / len(self._losses)
-        validation = f", validation {row['validation']:.4f}" if "validation" in row else ""
-        clock = f"{int(left // 3600)}:{int(left // 60) % 60:02}:{int(left) % 60:02}"
-        return f"step {row['step']:,} of {self.steps:,}: loss {loss:.4f}{validation}, {speed:,.0f} tokens/s, {clock} left"
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +34,6 @@ class Progress:
     tokens: int = 0  # so many were learnt from
     seconds: float = 0.0  # so long it took, over all sittings
     data_hash: str = ""  # of the shards
-    best: float = float("inf")  # the lowest glance at the validation split
 
 
 def save(path: Path, tensors: dict[str, Tensor], progress: Progress, config: dict[str, Any]) -> None:
@@ -41,10 +44,12 @@ def save(path: Path, tensors: dict[str, Tensor], progress: Progress, config: dic
     about = {"format": FORMAT, "vocabulary_hash": VOCABULARY_HASH, "progress": dataclasses.asdict(progress), "config": config}
     whole = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
     with replacing(path) as beside:
+        mode = beside.stat().st_mode
         try:
             save_file(whole, beside, {"preludio": json.dumps(about)})
-        except SafetensorError as error:  # it says an OSError's number in words
-            raise OSError(f"{error}") from None
+            beside.chmod(mode)  # safetensors makes a file that only its owner may read
+        except SafetensorError as error:
+            raise _as_os_error(error) from None
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], Progress, dict[str, Any]]:
@@ -52,15 +57,42 @@ def load(path: Path) -> tuple[dict[str, Tensor], Progress, dict[str, Any]]:
     Raises:
         TrainError: there is none, it is damaged, or it was made for another vocabulary.
     """
+    with _opened(path) as file:
+        about = _about(file, path)
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
+        progress = Progress(**{field.name: about["progress"][field.name] for field in dataclasses.fields(Progress)})
+    return tensors, progress, about["config"]
+
+
+def settings(path: Path) -> dict[str, Any]:
+    """The table of settings that the run had when this was saved.
+
+    Raises:
+        TrainError: as `load`.
+    """
+    with _opened(path) as file:
+        return dict(_about(file, path)["config"])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     if not path.is_file():
         raise TrainError(f"{path}: there is no run to resume; leave --resume out to begin one")
     try:
         with safe_open(path, framework="pt") as file:
-            about = json.loads(file.metadata()["preludio"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-        progress = Progress(**about["progress"])
+            yield file
     except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
         raise TrainError(f"{path} is damaged ({' '.join(str(error).split())[:120]}); {_REMEDY}") from None
+
+
+def _about(file: Any, path: Path) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads(file.metadata()["preludio"])
     if about.get("format") != FORMAT or about.get("vocabulary_hash") != VOCABULARY_HASH:
-        raise TrainError(f"{path} was made by another version, for another vocabulary; {_REMEDY}")
-    return tensors, progress, about["config"]
+        raise TrainError(f"{path} was made by another version, or for another vocabulary; {_REMEDY}")
+    return about
+
+
+def _as_os_error(error: SafetensorError) -> OSError:
+    """safetensors hides the number of a full disk's error in its words."""
+    number = re.search(r"os error (\d+)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(" ".join(str(error).split()))

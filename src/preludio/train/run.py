@@ -1,0 +1,235 @@
+"""A model in training: one step of it, a glance at how it does, and all that a resumed run needs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+from preludio import checkpoint
+from preludio.corpus.shards import Shards, Split
+from preludio.errors import TrainError
+from preludio.model import Transformer, fused
+from preludio.tokens import PAD
+from preludio.train import state
+from preludio.train.config import TrainConfig
+from preludio.train.optimisers import Optimisers
+from preludio.train.state import Progress
+from preludio.train.windows import Windows
+from preludio.train.world import World, part_like, placed, whole
+
+VALIDATION_SEED = 1
+VALIDATION_ROWS = 4  # windows at a time
+
+
+class Run:
+    """Weights, optimisers, data and how far it came; the same on every process but for the rows of a batch that it learns from."""
+
+    def __init__(self, config: TrainConfig, data: Shards, world: World) -> None:
+        """
+        Raises:
+            TrainError: the data lacks a split or has an empty one, or the processes cannot share the batches.
+        """
+        for length, _ in config.lengths:
+            if config.batch_tokens // length % world.size:
+                rows = config.batch_tokens // length
+                raise TrainError(f"a batch of {rows} windows of {length} cannot be shared by {world.size} processes: change batch_tokens")
+        torch.manual_seed(config.seed)
+        self.config, self.world = config, world
+        self.train = Windows(_split(data, "train"), config.seed, config.semitones, config.stretches)
+        self.validation = Windows(_split(data, "validation"), VALIDATION_SEED)
+        self.model = placed(Transformer(config.model), world)
+        self.optimisers = Optimisers(self.model, config)
+        self.progress = Progress(data_hash=str(data.manifest.get("content_hash", "")))
+        self.average: dict[str, Tensor] = {}
+        self._begin_average()
+        self.forward: nn.Module = self.model
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        return dict(self.model.named_parameters())
+
+    # one step
+
+    def step(self, batch: Tensor) -> float:
+        """One update from a batch (n, length + 1) of all processes; returns its mean NLL in nats per token."""
+        count = int((batch[:, 1:] != PAD).sum())
+        rows = batch[self.world.share(len(batch))]
+        self.optimisers.zero_grad()
+        loss = self.world.total(sum(self._add_gradient(part, count, last) for part, last in self._parts(rows))) / count
+        norm = whole(nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)).item()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise TrainError(
+                f"the loss is {loss:.4g} and its gradient {norm:.4g} at step {self.progress.step + 1}: nothing of this step was kept; "
+                "lower the rates (--set matrix_rate=..., --set rate=...) and --resume"
+            )
+        self.optimisers.step(self.config.rate_at(self.progress.step))
+        self._move_average()
+        self.progress = dataclasses.replace(self.progress, step=self.progress.step + 1, tokens=self.progress.tokens + count)
+        return loss
+
+    def _parts(self, rows: Tensor) -> Iterator[tuple[Tensor, bool]]:
+        """The rows of this process, at most `micro_tokens` at a time, and whether they are the last."""
+        at_a_time = max(1, self.config.micro_tokens // (rows.shape[1] - 1)) if self.config.micro_tokens else len(rows)
+        for start in range(0, len(rows), at_a_time):
+            yield rows[start : start + at_a_time], start + at_a_time >= len(rows)
+
+    def _add_gradient(self, part: Tensor, count: int, last: bool) -> float:
+        """Sum of NLLs of this part; its gradient is that of the mean over the whole batch, once all processes' are averaged."""
+        alone = isinstance(self.forward, DistributedDataParallel) and not last
+        with self.forward.no_sync() if alone else nullcontext():  # type: ignore[operator]
+            total = self._nll(self.forward, part)
+            (total * (self.world.size / count)).backward()  # type: ignore[no-untyped-call]
+        return total.item()
+
+    def _nll(self, model: nn.Module, part: Tensor) -> Tensor:
+        part = part.to(self.world.device, non_blocking=True)
+        with self._precision():
+            logits = model(part[:, :-1])
+        return F.cross_entropy(logits.float().flatten(0, 1), part[:, 1:].flatten(), ignore_index=PAD, reduction="sum")
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        kind = self.world.device.type
+        return torch.autocast(kind, torch.bfloat16) if kind == "cuda" or _cpu_has_bfloat16() else nullcontext()
+
+    # the running average
+
+    def _begin_average(self) -> None:
+        self.average = {name: p.detach().clone() for name, p in self.parameters.items()} if self.config.average else {}
+
+    def _move_average(self) -> None:
+        for name, tensor in self.average.items():
+            tensor.lerp_(self.parameters[name].detach(), 1 - self.config.average)
+
+    @contextmanager
+    def _with_what_is_kept(self) -> Iterator[None]:
+        """The averaged weights in the model's place for a while, where there are any."""
+        learning = {name: self.parameters[name].detach().clone() for name in self.average}
+        self._set(self.average)
+        try:
+            yield
+        finally:
+            self._set(learning)
+
+    @torch.no_grad()
+    def _set(self, weights: dict[str, Tensor]) -> None:
+        for name, tensor in weights.items():
+            self.parameters[name].copy_(tensor)
+
+    # looking and keeping
+
+    @torch.no_grad()
+    def glance(self) -> float:
+        """Mean NLL of the weights that are kept over a few fixed windows of the validation split: quick, to compare within a run.
+
+        `preludio evaluate` is exact.
+        """
+        length = min(self.config.model.window, max(self.config.lengths)[0])
+        total, count = 0.0, 0
+        with self._with_what_is_kept():
+            for number in range(0, self.config.validate_windows, VALIDATION_ROWS):
+                rows = min(VALIDATION_ROWS, self.config.validate_windows - number)
+                batch = torch.from_numpy(self.validation.batch(number, rows, length))
+                total += self._nll(self.model, batch).item()
+                count += int((batch[:, 1:] != PAD).sum())
+        return total / count
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that changes with a step, whole, in the leading process; the others give their parts and get nothing."""
+        kept: dict[str, Tensor] = {f"weights/{name}": p for name, p in self.parameters.items()}
+        kept |= {f"average/{name}": tensor for name, tensor in self.average.items()}
+        kept |= {f"optimiser/{name}": tensor for name, tensor in self.optimisers.tensors().items()}
+        return self._whole(kept)
+
+    def to_checkpoint(self) -> checkpoint.Checkpoint | None:
+        """The weights that one composes with, averaged where that was asked for; None in a process that does not lead."""
+        weights = self._whole(self.parameters | self.average)
+        if not self.world.leads:
+            return None
+        about = {"steps": self.progress.step, "tokens": self.progress.tokens, "seconds": round(self.progress.seconds)}
+        arrays = {name: np.array(weights[name].float().numpy()) for name in checkpoint.array_shapes(self.config.model)}
+        return checkpoint.Checkpoint(self.config.model, arrays, about)
+
+    def _whole(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """On the CPU, gathered one by one, so that no device has to hold them all."""
+        kept = {}
+        for name, tensor in tensors.items():
+            gathered = whole(tensor.detach())
+            if self.world.leads:
+                kept[name] = gathered.cpu()
+        return kept
+
+    # going on
+
+    def begin_with(self, other: checkpoint.Checkpoint) -> None:
+        """Takes a trained model's weights; the optimisers know nothing of them yet.
+
+        Raises:
+            TrainError: it has another shape.
+        """
+        if other.config != self.config.model:
+            raise TrainError(f"the weights to begin with are of another shape, {other.config}; choose the configuration of that model")
+        self._take({name: torch.from_numpy(array.copy()) for name, array in other.arrays.items()})
+        self._begin_average()
+
+    def restore(self, path: Path) -> None:
+        """
+        Raises:
+            TrainError: the state is damaged, or is another model's or other data's.
+        """
+        tensors, progress, _ = state.load(path)
+        if progress.data_hash != self.progress.data_hash:
+            raise TrainError(f"{path} was trained on other data; give the folder that it began with, or begin anew in another folder")
+        groups: dict[str, dict[str, Tensor]] = {"weights": {}, "average": {}, "optimiser": {}}
+        for key, tensor in tensors.items():
+            group, _, name = key.partition("/")
+            groups.setdefault(group, {})[name] = tensor
+        try:
+            self._take(groups["weights"])
+            self._begin_average()
+            for name, tensor in self.average.items() if groups["average"] else ():
+                tensor.copy_(part_like(tensor, groups["average"][name]))
+            self.optimisers.restore(groups["optimiser"])
+        except (ValueError, KeyError) as error:
+            why = " ".join(str(error).split())[:100]
+            raise TrainError(f"{path} is another model's or optimiser's ({why}); resume with the run's own settings") from None
+        self.progress = progress
+
+    def _take(self, weights: dict[str, Tensor]) -> None:
+        for name, parameter in self.parameters.items():
+            if weights[name].shape != parameter.shape:
+                raise ValueError(f"{name} is {tuple(weights[name].shape)}, not {tuple(parameter.shape)}")
+        self._set({name: part_like(parameter, weights[name]) for name, parameter in self.parameters.items()})
+
+
+def _split(data: Shards, name: str) -> Split:
+    if name not in data.splits:
+        raise TrainError(f"the data has no {name} split; prepare it again with preludio prepare")
+    return data.splits[name]
+
+
+def _cpu_has_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def speed_up(run: Run) -> str | None:
+    """The fused operator and compiled arithmetic where they can be had, and the processes joined; returns why not, if not."""
+    why = fused.build() if run.config.compile and run.world.device.type == "cpu" else None
+    if run.config.compile and why is None:
+        if run.world.sharded:  # between the layers, their parts are gathered
+            for layer in run.model.layers:
+                layer.compile(dynamic=False)
+        else:
+            run.forward = torch.compile(run.model, dynamic=False)  # type: ignore[assignment]
+    if run.world.size > 1 and not run.world.sharded:
+        run.forward = DistributedDataParallel(run.forward)
+    return why
