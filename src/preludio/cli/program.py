@@ -16,6 +16,7 @@ from preludio.cli.evaluate import evaluate
 from preludio.cli.output import discard, fail, notes_on_stderr, say_line
 from preludio.cli.prepare import prepare
 from preludio.cli.render import render
+from preludio.cli.studio import studio
 from preludio.cli.train import train
 from preludio.errors import PreludioError
 
@@ -81,5 +82,5 @@ def preludio(
         say_line(context.get_help())
 
 
-for command in (compose, render, download, prepare, train, evaluate):
+for command in (compose, render, download, prepare, train, evaluate, studio):
     app.command()(command)

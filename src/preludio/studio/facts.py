@@ -1,0 +1,75 @@
+"""What the API answers, as its OpenAPI page describes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+NoteRow = list[int]
+
+
+class ProblemFacts(BaseModel):
+    code: str = Field(description="a name that does not change; the page has a sentence for it in each language")
+    message: str
+
+
+class PieceFacts(BaseModel):
+    id: str
+    number: int
+    title: str = Field(description="empty until someone names it; then it is shown as Prelude No. `number`")
+    starred: bool
+    created_ms: int
+    changed_ms: int
+    head: int | None = Field(description="the version that is shown")
+    kind: str | None
+    n_notes: int
+    end_ms: int
+    finished: bool = Field(description="false while it is being composed, and for ever where that was broken off")
+    choosing: list[int] = Field(description="versions, takes of which one is to be kept")
+    can_undo: bool
+    can_redo: bool
+
+
+class VersionFacts(BaseModel):
+    id: int
+    parent: int | None = Field(description="the version that it departs from")
+    kind: str = Field(description="compose, again, midi, theme, played or duet")
+    created_ms: int
+    from_ms: int = Field(description="where it departs")
+    prompt_ms: int = Field(description="up to where all is a person's")
+    wishes: dict[str, Any] | None
+    finished: bool
+    n_notes: int
+    end_ms: int
+
+
+class WholeVersion(VersionFacts):
+    notes: list[NoteRow] = Field(
+        description="rows of onset_ms, offset_ms, pitch, velocity, until_ms (the pedal resolved), part (0 given, 1 composed)"
+    )
+
+
+class WholePiece(PieceFacts):
+    version: WholeVersion | None
+    history: list[VersionFacts]
+
+
+class ThemeFacts(BaseModel):
+    name: str
+    composer: str
+    title: str
+    year: int
+    seconds: float
+
+
+class StateFacts(BaseModel):
+    studio: str = Field(description="the version of Preludio")
+    engine: str
+    slots: int = Field(description="so many compositions go on at once")
+    running: int
+    waiting: int
+
+
+class Kept(BaseModel):
+    n_notes: int = Field(description="how many notes the version has now")

@@ -1,0 +1,95 @@
+"""What all requests share, and what a fault becomes in the page's eyes."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+import traceback
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+from fastapi import Depends, Request
+
+from preludio.errors import MidiError, OutputError, PreludioError
+from preludio.studio.composing import Studio
+from preludio.studio.store import Store, Vanished
+from preludio.studio.turns import Busy, Event, Turns
+
+
+@dataclass(frozen=True)
+class House:
+    """The one studio of this process."""
+
+    store: Store
+    studio: Studio
+    compositions: Turns
+    answers: Turns  # of duets: they cannot wait
+    renderings: Turns
+
+    @property
+    def turns(self) -> tuple[Turns, ...]:
+        return self.compositions, self.answers, self.renderings
+
+    def close(self) -> None:
+        for turns in self.turns:
+            turns.close()
+
+
+def house_of(request: Request) -> House:
+    house: House = request.app.state.house
+    return house
+
+
+InHouse = Annotated[House, Depends(house_of)]
+
+
+class Problem(NamedTuple):
+    """A fault as the API tells it: the page has a sentence for each code, in each language."""
+
+    status: int
+    code: str
+    message: str
+
+
+class Refused(Exception):
+    """Ends a request with a problem."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.problem = Problem(status, code, message)
+
+
+def problem_of(error: BaseException) -> Problem:
+    """What someone is told of it; our own faults go to the terminal with a traceback."""
+    if isinstance(error, Refused):
+        return error.problem
+    if isinstance(error, Vanished):
+        return Problem(404, "gone", "there is no such piece, or no longer")
+    if isinstance(error, Busy):
+        return Problem(503, "busy", "too many wait already: try again in a minute")
+    if isinstance(error, MemoryError):
+        return Problem(507, "no_memory", "not enough memory: close other programs, or ask for less")
+    if _is_full(error):
+        return Problem(507, "disk_full", "the disk is full: free some space; nothing that was shown is lost")
+    if isinstance(error, sqlite3.Error):
+        return Problem(507, "cannot_keep", f"the piece cannot be kept ({error}): see whether the disk can be written")
+    if isinstance(error, MidiError):
+        return Problem(400, "bad_midi", str(error))
+    if isinstance(error, PreludioError):
+        return Problem(400, "refused", str(error))
+    traceback.print_exception(error)
+    return Problem(500, "our_fault", "the studio made a mistake; what was shown is kept")
+
+
+def _is_full(error: BaseException) -> bool:
+    if isinstance(error, sqlite3.Error):
+        return "full" in str(error)
+    if isinstance(error, OutputError):
+        return "No space left" in str(error)
+    return isinstance(error, OSError) and error.errno == errno.ENOSPC
+
+
+def explain(error: BaseException) -> Event:
+    """The same as an event, for work that has begun."""
+    problem = problem_of(error)
+    return {"event": "error", "code": problem.code, "message": problem.message}

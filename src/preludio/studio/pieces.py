@@ -1,0 +1,208 @@
+"""Pieces: begin, find, look at, change, delete, take away."""
+
+from __future__ import annotations
+
+import threading
+import unicodedata
+import warnings
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from preludio.errors import PreludioWarning
+from preludio.midi import read_midi
+from preludio.performance import Performance
+from preludio.studio import themes
+from preludio.studio.composing import music_of
+from preludio.studio.facts import Kept, PieceFacts, ProblemFacts, ThemeFacts, WholePiece, WholeVersion
+from preludio.studio.house import House, InHouse, Refused
+from preludio.studio.music import Music
+from preludio.studio.wishes import MAX_MS, MAX_TITLE, Changes, Head, MoreNotes, NewPiece
+
+MAX_NOTES = 100_000  # of a piece in the studio
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"model": ProblemFacts, "description": "cannot be read or met"},
+    404: {"model": ProblemFacts, "description": "no such piece"},
+    413: {"model": ProblemFacts, "description": "too large"},
+    422: {"model": ProblemFacts, "description": "a value that cannot be"},
+    503: {"model": ProblemFacts, "description": "too many wait"},
+    507: {"model": ProblemFacts, "description": "the disk or the memory is full"},
+}
+
+router = APIRouter(prefix="/api", responses=PROBLEMS)
+PiecePath = Annotated[str, Path(max_length=40, pattern=r"^[\w-]+$")]
+VersionPath = Annotated[int, Path(ge=1, le=2**53 - 1)]
+_reading = threading.Lock()  # warnings are caught process-wide
+
+
+@router.get("/themes", response_model=list[ThemeFacts], tags=["begin"])
+def list_themes() -> list[dict[str, Any]]:
+    """Beginnings from the public domain."""
+    names = ("name", "composer", "title", "year")
+    return [
+        {name: getattr(theme, name) for name in names} | {"seconds": themes.performance(theme).duration_ms / 1000}
+        for theme in themes.THEMES.values()
+    ]
+
+
+@router.post("/pieces", response_model=WholePiece, status_code=201, tags=["begin"])
+def begin_piece(wish: NewPiece, house: InHouse) -> dict[str, Any]:
+    """A piece that begins with a theme, or with notes that were played."""
+    if (wish.theme is None) == (wish.notes is None):
+        raise Refused(422, "bad_value", "name a theme, or give notes")
+    if wish.notes is not None:
+        return _begun(house, wish.kind, music_of(wish.notes), "")
+    theme = themes.THEMES.get(wish.theme or "")
+    if theme is None:
+        raise Refused(404, "gone", f"no such theme; choose one of {', '.join(themes.THEMES)}")
+    return _begun(house, "theme", Music.given(themes.performance(theme)), f"{theme.composer}: {theme.title}"[:MAX_TITLE])
+
+
+@router.post(
+    "/pieces/midi",
+    response_model=WholePiece,
+    status_code=201,
+    tags=["begin"],
+    openapi_extra={"requestBody": {"required": True, "content": {"audio/midi": {"schema": {"type": "string", "format": "binary"}}}}},
+)
+async def begin_with_midi(request: Request, house: InHouse, name: Annotated[str, Query(max_length=400)] = "") -> dict[str, Any]:
+    """A piece that begins with a MIDI file: its bytes are the request's body."""
+    data = await request.body()
+    performance = await run_in_threadpool(read_upload, data)
+    return await run_in_threadpool(_begun, house, "midi", Music.given(performance), _title_of(name))
+
+
+def read_upload(data: bytes) -> Performance:
+    with _reading, warnings.catch_warnings():
+        warnings.simplefilter("ignore", PreludioWarning)  # what was repaired is heard
+        performance = read_midi(data)
+    if not len(performance):
+        raise Refused(400, "empty_midi", "it has no piano notes; choose a file with some (channel 10, the drums, does not count)")
+    if len(performance) > MAX_NOTES or performance.duration_ms > MAX_MS:
+        raise Refused(400, "long_midi", f"over {MAX_NOTES:,} notes or {MAX_MS // 3_600_000} hours: give a part of it")
+    return performance
+
+
+def _title_of(name: str) -> str:
+    """A file's name as a title."""
+    stem = name.replace("\\", "/").rpartition("/")[2].rpartition(".")[0] or name
+    text = "".join(" " if c in "_\t\n\r" else c for c in stem if c.isprintable() or c.isspace())
+    return " ".join(text.encode("utf-8", "replace").decode().split())[:MAX_TITLE]
+
+
+def _begun(house: House, kind: str, music: Music, title: str) -> dict[str, Any]:
+    piece = house.store.create(title)
+    try:
+        end_ms = 0 if kind == "duet" else music.performance.duration_ms
+        version = house.store.add_version(piece, kind, music, prompt_ms=end_ms, from_ms=0)
+        house.store.set_head(piece, version)
+    except BaseException:
+        house.store.discard(piece)
+        raise
+    return whole(house, piece)
+
+
+def whole(house: House, piece: str) -> dict[str, Any]:
+    facts = house.store.piece(piece)
+    version = None if facts["head"] is None else whole_version(house, piece, facts["head"])
+    return facts | {"version": version, "history": house.store.history(piece)}
+
+
+def whole_version(house: House, piece: str, version: int) -> dict[str, Any]:
+    return house.store.version(piece, version) | {"notes": house.store.music(version).rows()}
+
+
+@router.get("/pieces", response_model=list[PieceFacts], tags=["pieces"])
+def list_pieces(
+    house: InHouse,
+    search: Annotated[str, Query(max_length=200)] = "",
+    starred: bool = False,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+    offset: Annotated[int, Query(ge=0, le=10**6)] = 0,
+) -> list[dict[str, Any]]:
+    """The latest first."""
+    return house.store.pieces(search, starred, limit, offset)
+
+
+@router.get("/pieces/{piece}", response_model=WholePiece, tags=["pieces"])
+def show_piece(piece: PiecePath, house: InHouse) -> dict[str, Any]:
+    """A piece with the notes of its head, and its history."""
+    return whole(house, piece)
+
+
+@router.patch("/pieces/{piece}", response_model=PieceFacts, tags=["pieces"])
+def change_piece(piece: PiecePath, changes: Changes, house: InHouse) -> dict[str, Any]:
+    """Renames or stars it."""
+    given = {name: value for name, value in changes if value is not None}
+    if given:
+        house.store.piece(piece)
+        house.store.change(piece, **given)
+    return house.store.piece(piece)
+
+
+@router.delete("/pieces/{piece}", status_code=204, response_class=Response, tags=["pieces"])
+def delete_piece(piece: PiecePath, house: InHouse) -> None:
+    """Can be undone for thirty days."""
+    house.store.delete(piece)
+
+
+@router.post("/pieces/{piece}/restore", response_model=PieceFacts, tags=["pieces"])
+def restore_piece(piece: PiecePath, house: InHouse) -> dict[str, Any]:
+    """Undoes a deletion."""
+    house.store.restore(piece)
+    return house.store.piece(piece)
+
+
+@router.get("/pieces/{piece}/versions/{version}", response_model=WholeVersion, tags=["history"])
+def show_version(piece: PiecePath, version: VersionPath, house: InHouse) -> dict[str, Any]:
+    """One version with its notes: a take, or what was before."""
+    return whole_version(house, piece, version)
+
+
+@router.put("/pieces/{piece}/head", response_model=WholePiece, tags=["history"])
+def go_to_version(piece: PiecePath, head: Head, house: InHouse) -> dict[str, Any]:
+    """Keeps a take, or goes anywhere in the history."""
+    house.store.piece(piece)
+    house.store.set_head(piece, head.version)
+    return whole(house, piece)
+
+
+@router.post("/pieces/{piece}/undo", response_model=WholePiece, tags=["history"])
+def undo(piece: PiecePath, house: InHouse) -> dict[str, Any]:
+    """One version back; where takes are to be chosen from, back to before them. Nothing happens where there is nothing before."""
+    facts = house.store.piece(piece)
+    if facts["choosing"]:
+        if facts["head"] is not None:
+            house.store.set_choosing(piece, [])
+    elif facts["can_undo"]:
+        house.store.set_head(piece, house.store.version(piece, facts["head"])["parent"])
+    return whole(house, piece)
+
+
+@router.post("/pieces/{piece}/redo", response_model=WholePiece, tags=["history"])
+def redo(piece: PiecePath, house: InHouse) -> dict[str, Any]:
+    """What undo left; nothing happens where there is nothing after."""
+    following = house.store.following(piece)
+    if following is not None:
+        house.store.set_head(piece, following)
+    return whole(house, piece)
+
+
+@router.post("/pieces/{piece}/notes", response_model=Kept, tags=["begin"])
+def add_notes(piece: PiecePath, more: MoreNotes, house: InHouse) -> dict[str, Any]:
+    """Adds notes that were played, or heard in a duet, to the end of a version of kind played or duet."""
+    version = house.store.version(piece, more.version)
+    if version["kind"] not in ("played", "duet"):
+        raise Refused(422, "bad_value", "this version was not played")
+    if version["n_notes"] + len(more.notes) > MAX_NOTES:
+        raise Refused(422, "bad_value", f"a piece has at most {MAX_NOTES:,} notes")
+    music = music_of(more.notes)
+    return {"n_notes": house.store.append(more.version, music.notes, music.parts, more.place)}
+
+
+def file_name(facts: dict[str, Any], suffix: str) -> str:
+    """A download's: letters, figures and spaces of the title."""
+    title = facts["title"] or f"Preludio {facts['number']}"
+    plain = "".join(c if unicodedata.category(c)[0] in "LN" or c in " -" else " " for c in title)
+    return f"{' '.join(plain.split())[:80] or 'Preludio'}.{suffix}"

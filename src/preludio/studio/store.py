@@ -1,0 +1,317 @@
+"""Where pieces are kept: one SQLite file in the user's data folder.
+
+A piece is a tree of versions and a head; undo moves the head to the version that it came from, redo back. A version is never changed but
+by notes that are added at its end, each as it is shown, so that whatever ends the program, nothing that was shown is lost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sqlite3
+import sys
+import threading
+import time
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from preludio.errors import OutputError
+from preludio.performance import NOTE, Notes
+from preludio.studio.music import Music, Parts, no_notes, summary
+
+SCHEMA_VERSION = 1
+KEEP_DELETED_DAYS = 30
+LOCKED_SECONDS = 10.0  # how long one studio waits for another that writes to the same file
+
+SCHEMA = """
+CREATE TABLE pieces (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, -- "Prelude No. 7"
+  id TEXT NOT NULL UNIQUE,                  -- in links: not to be guessed
+  title TEXT NOT NULL DEFAULT '',
+  starred INTEGER NOT NULL DEFAULT 0,
+  created_ms INTEGER NOT NULL,
+  changed_ms INTEGER NOT NULL,
+  deleted_ms INTEGER,
+  head INTEGER,
+  choosing TEXT NOT NULL DEFAULT '[]'       -- the takes of which one is to be kept
+);
+CREATE TABLE versions (
+  id INTEGER PRIMARY KEY,
+  piece INTEGER NOT NULL REFERENCES pieces (number) ON DELETE CASCADE,
+  parent INTEGER,                           -- what undo goes back to
+  next INTEGER,                             -- what redo goes on to
+  kind TEXT NOT NULL,
+  created_ms INTEGER NOT NULL,
+  from_ms INTEGER NOT NULL,                 -- where it departs from its parent
+  prompt_ms INTEGER NOT NULL,               -- up to where all is a person's
+  wishes TEXT NOT NULL,
+  finished INTEGER NOT NULL,
+  n_notes INTEGER NOT NULL DEFAULT 0,
+  end_ms INTEGER NOT NULL DEFAULT 0,
+  pedals BLOB NOT NULL DEFAULT x''
+);
+CREATE INDEX versions_of ON versions (piece);
+CREATE TABLE notes (
+  version INTEGER NOT NULL REFERENCES versions (id) ON DELETE CASCADE,
+  place INTEGER NOT NULL,                   -- of the first of these notes in the version
+  notes BLOB NOT NULL,                      -- preludio.performance.NOTE
+  parts BLOB NOT NULL,
+  PRIMARY KEY (version, place)
+) WITHOUT ROWID;
+"""
+
+PIECE_FIELDS = """number, pieces.id AS id, title, starred, pieces.created_ms AS created_ms, changed_ms, head, choosing, next, parent, kind,
+  coalesce(n_notes, 0) AS n_notes, coalesce(end_ms, 0) AS end_ms, coalesce(finished, 1) AS finished"""
+VERSION_FIELDS = "id, parent, kind, created_ms, from_ms, prompt_ms, wishes, finished, n_notes, end_ms"
+
+
+class Vanished(LookupError):
+    """A piece or a version that is not there, or no longer."""
+
+
+def data_folder() -> Path:
+    """Where this user's programs keep their data: what the XDG specification, Apple's and Microsoft's guidelines say."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "preludio"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "preludio"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "preludio"
+
+
+class Store:
+    """All pieces. Safe to share between threads; several programs may open the same file."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file, or makes it.
+
+        Raises:
+            OutputError: it cannot be opened, or is no such file.
+        """
+        self.path = path
+        self._lock = threading.RLock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=LOCKED_SECONDS, isolation_level=None, check_same_thread=False)
+            self._prepare()
+        except (OSError, sqlite3.Error) as error:
+            raise OutputError(f"cannot keep pieces in {path}: {error}; choose another folder with --data, or move the file away") from None
+
+    def _prepare(self) -> None:
+        connection = self._connection
+        connection.row_factory = sqlite3.Row
+        connection.create_function("folded", 1, folded, deterministic=True)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # a killed program loses nothing
+        connection.execute("PRAGMA foreign_keys = ON")
+        with self._writing():
+            found = connection.execute("PRAGMA user_version").fetchone()[0]
+            if found > SCHEMA_VERSION:
+                raise OutputError(f"{self.path} was written by a newer Preludio: install that one, or choose another folder with --data")
+            if found < SCHEMA_VERSION:
+                for statement in SCHEMA.split(";\n"):
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            long_ago_ms = now_ms() - KEEP_DELETED_DAYS * 24 * 3600 * 1000
+            connection.execute("DELETE FROM pieces WHERE deleted_ms < ?", (long_ago_ms,))
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction: all of it, or nothing."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def _rows(self, query: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+    def _row(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Row:
+        rows = self._rows(query, values)
+        if not rows:
+            raise Vanished
+        return rows[0]
+
+    # Pieces
+
+    def create(self, title: str = "") -> str:
+        """A new piece without music; its id."""
+        piece = secrets.token_urlsafe(9)
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO pieces (id, title, created_ms, changed_ms) VALUES (?, ?, ?, ?)", (piece, title, now_ms(), now_ms())
+            )
+        return piece
+
+    def piece(self, piece: str) -> dict[str, Any]:
+        """Raises `Vanished` if it is not there, or deleted."""
+        query = f"SELECT {PIECE_FIELDS} FROM pieces LEFT JOIN versions ON versions.id = head WHERE pieces.id = ? AND deleted_ms IS NULL"
+        return _described(self._row(query, (piece,)))
+
+    def pieces(self, search: str = "", starred: bool = False, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
+        """Those with music, the latest first; `search` looks in titles, whatever the case and the accents, and for a number."""
+        query = f"""SELECT {PIECE_FIELDS} FROM pieces
+          JOIN versions ON versions.id = coalesce(head, (SELECT min(id) FROM versions WHERE piece = number))
+          WHERE deleted_ms IS NULL AND starred >= ? AND (instr(folded(title), folded(?)) OR (title = '' AND number = ?))
+          ORDER BY changed_ms DESC, number DESC LIMIT ? OFFSET ?"""
+        digits = "".join(character for character in search if character in "0123456789")[:9]
+        return [_described(row) for row in self._rows(query, (int(starred), search, int(digits or 0), limit, offset))]
+
+    def change(self, piece: str, **changes: Any) -> None:
+        """Sets title or starred."""
+        assert changes.keys() <= {"title", "starred"}
+        self._update(piece, **changes)
+
+    def delete(self, piece: str) -> None:
+        """Can be restored for `KEEP_DELETED_DAYS`."""
+        self.piece(piece)
+        self._update(piece, deleted_ms=now_ms())
+
+    def restore(self, piece: str) -> None:
+        self._update(piece, deleted_ms=None)
+
+    def discard(self, piece: str) -> None:
+        """For good: a piece that never had a note."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM pieces WHERE id = ?", (piece,))
+
+    def _update(self, piece: str, **values: Any) -> None:
+        columns = ", ".join(f"{name} = ?" for name in values)
+        with self._writing() as connection:
+            if not connection.execute(f"UPDATE pieces SET {columns} WHERE id = ?", (*values.values(), piece)).rowcount:
+                raise Vanished
+
+    # Versions
+
+    def add_version(
+        self, piece: str, kind: str, music: Music, *, from_ms: int = 0, prompt_ms: int = 0, wishes: Any = None, finished: bool = True
+    ) -> int:
+        """A new version that comes from the head, which stays where it is; its id."""
+        with self._writing() as connection:
+            row = connection.execute("SELECT number, head FROM pieces WHERE id = ?", (piece,)).fetchone()
+            if row is None:
+                raise Vanished
+            values = (row["number"], row["head"], kind, now_ms(), from_ms, prompt_ms, json.dumps(wishes), finished, _pedals_of(music))
+            columns = "piece, parent, kind, created_ms, from_ms, prompt_ms, wishes, finished, pedals"
+            version = connection.execute(f"INSERT INTO versions ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values).lastrowid
+            assert version is not None
+            self._append(connection, version, 0, music.notes, music.parts)
+        return version
+
+    def set_head(self, piece: str, version: int | None) -> None:
+        """Goes to a version of this piece; its parent's redo leads here from now on. Nothing is left to choose."""
+        with self._writing() as connection:
+            if version is not None:
+                query = "SELECT parent FROM versions JOIN pieces ON piece = number WHERE versions.id = ? AND pieces.id = ?"
+                row = connection.execute(query, (version, piece)).fetchone()
+                if row is None:
+                    raise Vanished
+                connection.execute("UPDATE versions SET next = ? WHERE id = ?", (version, row["parent"]))
+            connection.execute("UPDATE pieces SET head = ?, choosing = '[]', changed_ms = ? WHERE id = ?", (version, now_ms(), piece))
+
+    def following(self, piece: str) -> int | None:
+        """Where redo leads."""
+        query = "SELECT next FROM pieces LEFT JOIN versions ON versions.id = head WHERE pieces.id = ? AND deleted_ms IS NULL"
+        following: int | None = self._row(query, (piece,))["next"]
+        return following
+
+    def set_choosing(self, piece: str, versions: Sequence[int]) -> None:
+        self._update(piece, choosing=json.dumps(list(versions)), changed_ms=now_ms())
+
+    def drop_version(self, version: int) -> None:
+        """For good: one that came to nothing."""
+        with self._writing() as connection:
+            connection.execute("UPDATE versions SET next = NULL WHERE next = ?", (version,))
+            connection.execute("DELETE FROM versions WHERE id = ?", (version,))
+
+    def finish(self, versions: Sequence[int]) -> None:
+        with self._writing() as connection:
+            connection.executemany("UPDATE versions SET finished = 1 WHERE id = ?", [(version,) for version in versions])
+
+    def version(self, piece: str, version: int) -> dict[str, Any]:
+        """Raises `Vanished` if it is not one of this piece."""
+        fields = ", ".join(f"versions.{name.strip()}" for name in VERSION_FIELDS.split(","))
+        query = (
+            f"SELECT {fields} FROM versions JOIN pieces ON piece = number WHERE versions.id = ? AND pieces.id = ? AND deleted_ms IS NULL"
+        )
+        return _version_described(self._row(query, (version, piece)))
+
+    def history(self, piece: str) -> list[dict[str, Any]]:
+        """All versions of a piece, the oldest first."""
+        query = f"SELECT {VERSION_FIELDS} FROM versions WHERE piece = (SELECT number FROM pieces WHERE id = ?) ORDER BY id"
+        return [_version_described(row) for row in self._rows(query, (piece,))]
+
+    # Notes
+
+    def append(self, version: int, notes: Notes, parts: Parts, place: int | None = None) -> int:
+        """Adds notes at the end; how many there are then. With `place`, those that are there already are passed over.
+
+        So whoever does not know whether their notes arrived sends them again.
+        """
+        with self._writing() as connection:
+            row = connection.execute("SELECT n_notes FROM versions WHERE id = ?", (version,)).fetchone()
+            if row is None or (place or 0) > row["n_notes"]:
+                raise Vanished
+            known = 0 if place is None else row["n_notes"] - place
+            return self._append(connection, version, row["n_notes"], notes[known:], parts[known:])
+
+    @staticmethod
+    def _append(connection: sqlite3.Connection, version: int, place: int, notes: Notes, parts: Parts) -> int:
+        if len(notes):
+            row = version, place, notes.astype(NOTE).tobytes(), parts.astype(np.uint8).tobytes()
+            connection.execute("INSERT INTO notes (version, place, notes, parts) VALUES (?, ?, ?, ?)", row)
+            n_notes, end_ms = summary(notes)
+            query = "UPDATE versions SET n_notes = n_notes + ?, end_ms = max(end_ms, ?) WHERE id = ?"
+            connection.execute(query, (n_notes, end_ms, version))
+            query = "UPDATE pieces SET changed_ms = ? WHERE number = (SELECT piece FROM versions WHERE id = ?)"
+            connection.execute(query, (now_ms(), version))
+        return place + len(notes)
+
+    def music(self, version: int | None) -> Music:
+        """A version's music; None for none."""
+        if version is None:
+            return Music()
+        pedals = np.frombuffer(self._row("SELECT pedals FROM versions WHERE id = ?", (version,))[0], dtype="<i4").reshape(-1, 2)
+        rows = self._rows("SELECT notes, parts FROM notes WHERE version = ? ORDER BY place", (version,))
+        notes = [np.frombuffer(row["notes"], dtype=NOTE) for row in rows]
+        parts = [np.frombuffer(row["parts"], dtype=np.uint8) for row in rows]
+        return Music(np.concatenate([no_notes(), *notes]), np.concatenate([np.empty(0, np.uint8), *parts]), pedals)
+
+
+def _pedals_of(music: Music) -> bytes:
+    return music.pedals.astype("<i4").tobytes()
+
+
+def _described(row: sqlite3.Row) -> dict[str, Any]:
+    choosing = json.loads(row["choosing"])
+    names = ("id", "number", "title", "created_ms", "changed_ms", "head", "kind", "n_notes", "end_ms")
+    facts = {name: row[name] for name in names} | {"starred": bool(row["starred"]), "finished": bool(row["finished"])}
+    return facts | {"choosing": choosing, "can_undo": row["parent"] is not None or bool(choosing), "can_redo": row["next"] is not None}
+
+
+def _version_described(row: sqlite3.Row) -> dict[str, Any]:
+    return dict(row) | {"wishes": json.loads(row["wishes"]), "finished": bool(row["finished"])}
+
+
+def folded(text: str) -> str:
+    """Without case and accents, for searching."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
