@@ -12,7 +12,7 @@ import numpy.typing as npt
 from preludio.corpus.workers import everywhere
 from preludio.errors import PreludioError
 from preludio.evaluate.cut import PAPERS, Cut
-from preludio.evaluate.figures import KINDS, Likelihood, PieceSums
+from preludio.evaluate.figures import Likelihood, PieceSums
 from preludio.evaluate.pieces import Piece
 from preludio.evaluate.score import Nats, Score
 from preludio.tokens import NOTE_OFF, PAD, TIME_SHIFT, VELOCITY, VOCAB_SIZE
@@ -149,7 +149,6 @@ def _add(sums: Sequence[Sequence[PieceSums]], job: _Job, nats: Nats) -> None:
 
 
 def _kinds(ids: npt.NDArray[np.uint16]) -> Integers:
-    """Ids -> indices into `KINDS`."""
+    """Ids -> indices into `figures.KINDS`."""
     kinds: Integers = np.searchsorted([NOTE_OFF, TIME_SHIFT, VELOCITY], ids, side="right")
-    assert len(KINDS) == 4
     return kinds
