@@ -15,7 +15,7 @@ help:
 compose: .venv/ready
 	@.venv/bin/preludio compose
 
-NATIVE := hatch_build.py $(wildcard src/preludio/engine/native/*.[chi]*)
+NATIVE := hatch_build.py native_build.py $(wildcard src/preludio/engine/native/*.[chi]*)
 
 # Composing has an environment of its own: light, without torch.
 .venv/ready: pyproject.toml $(NATIVE)

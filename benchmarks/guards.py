@@ -21,15 +21,17 @@ import numpy as np
 import numpy.typing as npt
 from codec import machine, maestro_files
 
-from preludio.compose.rules import Ending, FewKeysGuard, LoopGuard, Mask, Rule, SilenceGuard, guards
+from preludio.compose.rules import Ending, FewKeysGuard, LoopGuard, Rule, SilenceGuard, guards
 from preludio.errors import PreludioWarning
 from preludio.midi import read_midi
-from preludio.tokens import NOTE_OFF, TIME_SHIFT, VELOCITY, VOCAB_SIZE, Ids, encode
+from preludio.tokens import NOTE_OFF, TIME_SHIFT, VELOCITY, VOCAB_SIZE, Ids, encode, id_range
 
 Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 Performances = dict[str, Ids]
 
 SECOND = 100  # steps
+ANY = id_range(0, VOCAB_SIZE)
 
 
 class Music(NamedTuple):
@@ -129,22 +131,18 @@ def shares(piece: Music, n_keys: int) -> Ints:
 
 def heard_by(rule: Rule, piece: Music) -> int:
     """Hits, counted by the class itself."""
-    mask, hits = np.ones(VOCAB_SIZE, dtype=np.bool_), 0
+    hits = 0
     for token in piece.ids.tolist():
-        mask[:] = True
-        rule.narrow(mask)
-        hits += not mask[token]
+        hits += not rule.narrow(ANY) >> token & 1
         rule.push(token)
     return hits
 
 
 def late_strikes(piece: Music) -> int:
     """Hits of the silence guard by the class: strikes before which it had forbidden a shift of time."""
-    guard, mask, hits, late = SilenceGuard(), np.ones(VOCAB_SIZE, dtype=np.bool_), 0, False
+    guard, hits, late = SilenceGuard(), 0, False
     for token in piece.ids.tolist():
-        mask[:] = True
-        guard.narrow(mask)
-        late |= not mask[token]
+        late |= not guard.narrow(ANY) >> token & 1
         if token < NOTE_OFF:
             hits, late = hits + late, False
         guard.push(token)

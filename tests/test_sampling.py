@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from strategies import law
 
 from preludio.compose.request import Request
-from preludio.compose.sampling import keep_likeliest, sample, temper
+from preludio.compose.sampling import COLDEST, Sampler, keep_likeliest, sample, temper
+from preludio.engine import native
 from preludio.errors import RequestError
+from preludio.tokens import VOCAB_SIZE
+
+needs_native = pytest.mark.skipif(not native.available(), reason="the package was built without a C compiler")
 
 N = 12  # ids in these tests: the sampler does not care
 
@@ -67,6 +71,29 @@ def test_a_draw_is_allowed_and_takes_one_number(logits: np.ndarray, allowed: np.
     drawn = sample(logits, allowed, request, dice)
     assert allowed[drawn]
     assert not dice.chances
+
+
+@needs_native
+@law
+@given(logit_rows, masks, requests, st.floats(0, 1 - 1e-9))
+def test_the_native_draw_is_the_same(logits: np.ndarray, allowed: np.ndarray, request: Request, chance: float) -> None:
+    temperature = request.temperature if request.temperature >= COLDEST else 0.0
+    draw = native.Draw(N, temperature, request.top_k, request.top_p, request.min_p)
+    bits = sum(1 << int(place) for place in np.flatnonzero(allowed))
+    assert draw(logits, bits, chance) == sample(logits, allowed, request, Dice(chance))
+
+
+@needs_native
+@pytest.mark.parametrize("wish", [{}, {"top_p": 0.9}, {"top_k": 20, "temperature": 0.7}, {"min_p": 0.05}, {"temperature": 0.0}])
+def test_the_native_draw_is_the_same_over_the_whole_vocabulary(wish: dict[str, Any]) -> None:
+    request, rng = Request(**wish), np.random.default_rng(0)
+    sampler = Sampler(request)
+    for _ in range(300):
+        logits = rng.normal(0, 3, VOCAB_SIZE).astype(np.float32)
+        allowed = rng.random(VOCAB_SIZE) < 0.5
+        bits = sum(1 << int(place) for place in np.flatnonzero(allowed))
+        chance = rng.random()
+        assert sampler(logits, bits, Dice(chance)) == sample(logits, allowed, request, Dice(chance))
 
 
 @law

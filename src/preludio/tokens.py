@@ -76,19 +76,19 @@ def encode(performance: Performance) -> Ids:
         uint16 array of shape (n_tokens,), empty for a piece without notes.
     """
     event = _events(performance)
-    step, token, velocity = event >> _STEP_BIT, event >> _TOKEN_BIT & 0xFF ^ NOTE_OFF, event & N_VELOCITY_BINS - 1
-    named = _where_it_changes(velocity, np.flatnonzero(token < NOTE_OFF))
-    shift = np.diff(step, prepend=0)
+    token, velocity = event >> _TOKEN_BIT & 0xFF ^ NOTE_OFF, event & N_VELOCITY_BINS - 1
+    shift = np.diff(event >> _STEP_BIT, prepend=0)
     n_shifts = (shift + N_SHIFTS - 1) // N_SHIFTS
-    n_tokens = n_shifts + 1
-    n_tokens[named] += 1
-    end = np.cumsum(n_tokens)  # one past each event's last token
-    ids = np.full(end[-1] if len(end) else 0, TIME_SHIFT + N_SHIFTS - 1, dtype=np.uint16)  # a place not filled below is a shift of 1 s
-    ids[end - 1] = token
-    ids[end[named] - 2] = VELOCITY + velocity[named]
-    later = np.flatnonzero(shift > 0)
-    ids[(end - n_tokens + n_shifts - 1)[later]] = (TIME_SHIFT - 1 + shift - N_SHIFTS * (n_shifts - 1))[later]  # the last shift: 1 s or less
-    return ids
+    rows = np.full((len(event), 3), PAD, dtype=np.uint16)  # of each event: its last shift, its velocity, its token; PAD for none
+    rows[:, 0] = np.where(shift > 0, TIME_SHIFT - 1 + shift - N_SHIFTS * (n_shifts - 1), PAD)
+    named = _where_it_changes(velocity, np.flatnonzero(token < NOTE_OFF))
+    rows[named, 1] = VELOCITY + velocity[named]
+    rows[:, 2] = token
+    ids = rows.ravel()
+    long = np.flatnonzero(n_shifts > 1)
+    if len(long):
+        ids = np.insert(ids, np.repeat(3 * long, n_shifts[long] - 1), TIME_SHIFT + N_SHIFTS - 1)
+    return ids.take(np.flatnonzero(ids != PAD))  # far quicker than ids[ids != PAD]
 
 
 _TOKEN_BIT, _STEP_BIT = 5, 13  # an event as one number: step, eight bits of token, five of the velocity's bin
@@ -171,7 +171,7 @@ def _require_canonical(tokens: list[int]) -> None:
     for place, token in enumerate(tokens):
         if token == START and place == 0:
             continue
-        if not 0 <= token < VOCAB_SIZE or not grammar.allowed()[token]:
+        if not 0 <= token < VOCAB_SIZE or not grammar.allowed_set >> token & 1:
             name = VOCABULARY[token] if 0 <= token < VOCAB_SIZE else "outside the vocabulary"
             raise TokenError(f"token {place} ({token}, {name}) breaks the grammar; decode without strict=True repairs it")
         grammar.push(token)
@@ -181,10 +181,30 @@ def _require_canonical(tokens: list[int]) -> None:
         raise TokenError("the tokens stop while notes sound or time passes; decode without strict=True repairs it")
 
 
+IdSet = int
+"""A set of ids as the bits of one number: narrowing it takes 50 ns, an array of 391 truth values 20 times as long."""
+
+
+def id_range(first: int, stop: int) -> IdSet:
+    """The ids first ... stop - 1."""
+    return (1 << stop) - (1 << first)
+
+
+def as_mask(ids: IdSet) -> npt.NDArray[np.bool_]:
+    """Mask of shape (391,)."""
+    octets = np.frombuffer(ids.to_bytes(-(-VOCAB_SIZE // 8), "little"), dtype=np.uint8)
+    return np.unpackbits(octets, count=VOCAB_SIZE, bitorder="little").view(np.bool_)
+
+
+_ALL_KEYS = id_range(0, 128)
+_ALL_VELOCITIES = id_range(VELOCITY, PAD)
+_SHIFTS_TO = [id_range(TIME_SHIFT, TIME_SHIFT + longest) for longest in range(N_SHIFTS + 1)]
+
+
 class Grammar:
     """Which ids may come next: the state machine behind "anything it writes is valid".
 
-    `allowed()` after pushing any prefix of a canonical piece holds exactly the ids that some canonical piece goes on with; END
+    `allowed_set` after pushing any prefix of a canonical piece holds exactly the ids that some canonical piece goes on with; END
     where the piece may end. PAD and START are never allowed. `push` takes only what is allowed.
     """
 
@@ -193,9 +213,9 @@ class Grammar:
         self.sounding: dict[int, int] = {}  # pitch -> the step of its onset
         self.velocity: int | None = None  # the bin in force
         self.ended = False
-        self._mask = np.zeros(VOCAB_SIZE, dtype=np.bool_)
-        self._key_up = np.ones(128, dtype=np.bool_)
-        self._key_down_before = np.zeros(128, dtype=np.bool_)  # sounding since an earlier step
+        self.allowed_set: IdSet = 0
+        self._key_up = _ALL_KEYS  # bit by pitch
+        self._key_down_before = 0  # sounding since an earlier step
         self._off_floor = 0  # the lowest pitch that a NOTE_OFF of this step may have; 128 once a note has begun
         self._on_floor = 0  # likewise for NOTE_ON
         self._shift_limit = N_SHIFTS  # how long the next shift may be: any, then any after a full second, else none
@@ -209,12 +229,12 @@ class Grammar:
         return not (self.sounding or self._last_was_shift or self._velocity_just_set or self.ended)
 
     def allowed(self) -> npt.NDArray[np.bool_]:
-        """Mask of shape (391,). A view that the next `push` changes: copy it to keep it."""
-        return self._mask
+        """`allowed_set` as a mask of shape (391,)."""
+        return as_mask(self.allowed_set)
 
     def push(self, token: int) -> None:
         """Goes on by one id, which must be allowed."""
-        assert self._mask[token], f"{VOCABULARY[token]} is not allowed here"
+        assert self.allowed_set >> token & 1, f"{VOCABULARY[token]} is not allowed here"
         if token < NOTE_OFF:
             self._push_on(token)
         elif token < TIME_SHIFT:
@@ -231,37 +251,37 @@ class Grammar:
 
     def _push_on(self, pitch: int) -> None:
         self.sounding[pitch] = self.step
-        self._key_up[pitch] = False
+        self._key_up &= ~(1 << pitch)
         self._on_floor, self._off_floor = pitch + 1, 128
         self._velocity_just_set = False
         self._shift_limit = N_SHIFTS
 
     def _push_off(self, pitch: int) -> None:
         del self.sounding[pitch]
-        self._key_up[pitch] = True
-        self._key_down_before[pitch] = False
+        self._key_up |= 1 << pitch
+        self._key_down_before &= ~(1 << pitch)
         self._off_floor = pitch + 1
         self._shift_limit = N_SHIFTS
 
     def _push_shift(self, steps: int) -> None:
         self.step += steps
         self._on_floor = self._off_floor = 0
-        np.logical_not(self._key_up, out=self._key_down_before)
+        self._key_down_before = _ALL_KEYS ^ self._key_up
         self._shift_limit = N_SHIFTS if steps == N_SHIFTS else 0
 
     def _refresh(self) -> None:
-        mask = self._mask
-        mask[:] = False
+        self.allowed_set = 0
         if self.ended:
             return
+        free = self._key_up >> self._on_floor << self._on_floor
         if self.velocity is not None:
-            mask[NOTE_ON + self._on_floor : NOTE_OFF] = self._key_up[self._on_floor :]
+            self.allowed_set = free << NOTE_ON
         if self._velocity_just_set:
             return
-        mask[NOTE_OFF + self._off_floor : TIME_SHIFT] = self._key_down_before[self._off_floor :]
-        mask[TIME_SHIFT : TIME_SHIFT + self._shift_limit] = True
-        if self._key_up[self._on_floor :].any():
-            mask[VELOCITY:PAD] = True
+        self.allowed_set |= self._key_down_before >> self._off_floor << self._off_floor + NOTE_OFF | _SHIFTS_TO[self._shift_limit]
+        if free:
+            self.allowed_set |= _ALL_VELOCITIES
             if self.velocity is not None:
-                mask[VELOCITY + self.velocity] = False
-        mask[END] = self.may_end
+                self.allowed_set ^= 1 << VELOCITY + self.velocity
+        if self.may_end:
+            self.allowed_set |= 1 << END

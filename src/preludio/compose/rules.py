@@ -1,23 +1,21 @@
 """Rules that narrow what may come next: how a piece ends, and guards against the two ways such models die.
 
-Each rule hears every event of the piece, the prompt's too (`push`), and strikes out of the mask what must not come next (`narrow`). The
-guards' limits lie beyond what real performances do: `benchmarks/guards.py` counts how often they would have touched MAESTRO
-(docs/composing.md has the table).
+Each rule hears every event of the piece, the prompt's too (`push`), and strikes out what must not come next (`narrow`). All of them
+together take a few microseconds an event, since a step of the engine takes a few hundred: plain numbers and sets, no arrays. The guards'
+limits lie beyond what real performances do: `benchmarks/guards.py` counts how often they would have touched MAESTRO (docs/composing.md has
+the table).
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from preludio.performance import STEP_MS
-from preludio.tokens import END, N_SHIFTS, NOTE_OFF, NOTE_ON, PAD, TIME_SHIFT, VELOCITY, Grammar, shift_steps
+from preludio.tokens import END, N_SHIFTS, NOTE_OFF, NOTE_ON, PAD, TIME_SHIFT, VELOCITY, Grammar, IdSet, id_range, shift_steps
 
-Mask = npt.NDArray[np.bool_]
+STRIKES, SHIFTS, VELOCITIES = id_range(NOTE_ON, NOTE_OFF), id_range(TIME_SHIFT, VELOCITY), id_range(VELOCITY, PAD)
 
 STEPS_PER_SECOND = 1000 // STEP_MS
 
@@ -26,8 +24,8 @@ class Rule(Protocol):
     def push(self, token: int) -> None:
         """Hears the next event of the piece."""
 
-    def narrow(self, mask: Mask) -> None:
-        """Strikes out, in place, ids that must not come next."""
+    def narrow(self, ids: IdSet) -> IdSet:
+        """Those of the ids that may come next."""
 
 
 class Guard(Rule, Protocol):
@@ -82,14 +80,14 @@ class Ending:
             if self._since_strike >= breath or self._silence >= self.SILENCE_STEPS or waited >= 1:
                 self._closed_at = self.steps
 
-    def narrow(self, mask: Mask) -> None:
+    def narrow(self, ids: IdSet) -> IdSet:
         if not self._struck or self.steps < self._target // 2:
-            mask[END] = False
+            ids &= ~(1 << END)
         if not self._struck and self.steps >= self._target:
-            mask[TIME_SHIFT:VELOCITY] = False
+            ids &= ~SHIFTS
         if self._closed_at is not None:
-            mask[NOTE_ON:NOTE_OFF] = False
-            mask[VELOCITY:PAD] = False
+            ids &= ~(STRIKES | VELOCITIES)
+        return ids
 
 
 class Keyboard:
@@ -100,7 +98,8 @@ class Keyboard:
     """
 
     LOWEST, HIGHEST = 21, 108
-    LONGEST_STEPS = np.linspace(12 * STEPS_PER_SECOND, 4 * STEPS_PER_SECOND, HIGHEST - LOWEST + 1)  # by key
+    LOWEST_SOUNDS, HIGHEST_SOUNDS = 12 * STEPS_PER_SECOND, 4 * STEPS_PER_SECOND  # and those between, in proportion
+    OTHER_KEYS = STRIKES ^ id_range(NOTE_ON + LOWEST, NOTE_ON + HIGHEST + 1)
 
     def __init__(self, grammar: Grammar) -> None:
         """The grammar goes on being pushed by the caller."""
@@ -109,19 +108,22 @@ class Keyboard:
     def push(self, token: int) -> None:
         """All that this rule needs to know is in the grammar."""
 
-    def narrow(self, mask: Mask) -> None:
-        mask[NOTE_ON : NOTE_ON + self.LOWEST] = False
-        mask[NOTE_ON + self.HIGHEST + 1 : NOTE_OFF] = False
-        due = [NOTE_OFF + pitch for pitch, since in self._grammar.sounding.items() if self._grammar.step - since >= self._longest(pitch)]
-        if mask[due].any():  # later in this step they may not come: offs rise in pitch, and before all ons
-            now = mask[due].copy()
-            mask[:] = False
-            mask[due] = now
+    def narrow(self, ids: IdSet) -> IdSet:
+        ids &= ~self.OTHER_KEYS
+        now, due = self._grammar.step, 0
+        for pitch, since in self._grammar.sounding.items():
+            if now - since >= LONGEST_STEPS[pitch]:
+                due |= 1 << NOTE_OFF + pitch
+        return ids & due or ids  # later in this step they may not come: offs rise in pitch, and before all ons
 
-    def _longest(self, pitch: int) -> float:
+    @classmethod
+    def longest_steps(cls, pitch: int) -> float:
         """How many steps a key may sound; a prompt may hold keys that no piano has."""
-        key = min(max(pitch, self.LOWEST), self.HIGHEST) - self.LOWEST
-        return float(self.LONGEST_STEPS[key])
+        key = min(max(pitch, cls.LOWEST), cls.HIGHEST) - cls.LOWEST
+        return cls.LOWEST_SOUNDS + key * (cls.HIGHEST_SOUNDS - cls.LOWEST_SOUNDS) / (cls.HIGHEST - cls.LOWEST)
+
+
+LONGEST_STEPS = [Keyboard.longest_steps(pitch) for pitch in range(128)]
 
 
 class SilenceGuard:
@@ -145,10 +147,9 @@ class SilenceGuard:
             self.debt += shift_steps(token)
         self.alarmed = self.debt >= self.LIMIT_STEPS or (self.alarmed and self.debt > self.LIMIT_STEPS // 2)
 
-    def narrow(self, mask: Mask) -> None:
+    def narrow(self, ids: IdSet) -> IdSet:
         left = self.LIMIT_STEPS - self.debt
-        if left < N_SHIFTS:
-            mask[TIME_SHIFT + max(0, left) : VELOCITY] = False
+        return ids & ~id_range(TIME_SHIFT + max(0, left), VELOCITY) if left < N_SHIFTS else ids
 
 
 class LoopGuard:
@@ -165,27 +166,46 @@ class LoopGuard:
     def __init__(self, first: int, last: int, *, longest_period: int, limit: int, setback: int) -> None:
         """Hears ids first ... last - 1."""
         self.first, self.last, self.longest_period, self.limit, self.setback = first, last, longest_period, limit, setback
-        self._recent = np.full(longest_period, -1, dtype=np.int64)  # the newest first
-        self.runs = np.zeros(longest_period, dtype=np.int64)  # the run of period p at p - 1
-        self._breaking = np.zeros(longest_period, dtype=np.int64)  # for how many items period p's figure is struck out
+        self.runs: dict[int, int] = {}  # by period, where not 0
+        self._recent: deque[int] = deque(maxlen=longest_period)  # the newest first
+        self._n_heard = 0
+        self._places: defaultdict[int, deque[int]] = defaultdict(deque)  # where an item was heard, of late
+        self._breaking: dict[int, int] = {}  # for how many items a period's figure is struck out
 
     def push(self, token: int) -> None:
         if not self.first <= token < self.last:
             return
-        self.runs += np.where(self._recent == token, 1, -self.setback)
-        np.maximum(self.runs, 0, out=self.runs)
-        self._recent[1:] = self._recent[:-1]
-        self._recent[0] = token
-        np.maximum(self._breaking - 1, 0, out=self._breaking)
-        for place in np.flatnonzero(self.runs >= self.limit).tolist():
-            self._breaking[place] = max(self.BREAK, place + 1)
+        periods = self._periods_back_to(token)
+        runs = {period: self.runs.get(period, 0) + 1 for period in periods}
+        for period, run in self.runs.items():
+            if run > self.setback and period not in runs:
+                runs[period] = run - self.setback
+        self.runs = runs
+        self._recent.appendleft(token)
+        if self._breaking:
+            self._breaking = {period: left - 1 for period, left in self._breaking.items() if left > 1}
+        for period, run in runs.items():
+            if run >= self.limit:
+                self._breaking[period] = max(self.BREAK, period)
 
-    def narrow(self, mask: Mask) -> None:
-        mask[self._recent[self._breaking > 0]] = False  # the items `period` before the one to come
+    def _periods_back_to(self, token: int) -> list[int]:
+        """How far back this item was heard before, within the longest period; and notes where it is heard now."""
+        here, places = self._n_heard, self._places[token]
+        self._n_heard += 1
+        while places and here - places[0] > self.longest_period:
+            places.popleft()
+        periods = [here - place for place in places]
+        places.append(here)
+        return periods
+
+    def narrow(self, ids: IdSet) -> IdSet:
+        for period in self._breaking:
+            ids &= ~(1 << self._recent[period - 1])  # the item `period` before the one to come
+        return ids
 
     @property
     def alarmed(self) -> bool:
-        return bool(self._breaking.any())
+        return bool(self._breaking)
 
 
 class FewKeysGuard:
@@ -200,8 +220,8 @@ class FewKeysGuard:
 
     def __init__(self) -> None:
         self._recent: deque[int] = deque()
-        self.counts = np.zeros(NOTE_OFF - NOTE_ON, dtype=np.int64)
-        self._barred = np.empty(0, dtype=np.int64)
+        self.counts = [0] * (NOTE_OFF - NOTE_ON)
+        self._barred: IdSet = 0
         self._breaking = 0
 
     def push(self, token: int) -> None:
@@ -216,14 +236,17 @@ class FewKeysGuard:
             self._count()
 
     def _count(self) -> None:
-        favourites = np.argsort(-self.counts, kind="stable")[: len(self.LIMITS)]
-        over = np.flatnonzero(np.cumsum(self.counts[favourites]) >= self.LIMITS)
-        if len(over):
-            self._barred, self._breaking = favourites[: over[0] + 1], self.BREAK
+        favourites = sorted(range(len(self.counts)), key=lambda key: -self.counts[key])[: len(self.LIMITS)]
+        strikes = barred = 0
+        for key, limit in zip(favourites, self.LIMITS, strict=True):
+            strikes += self.counts[key]
+            barred |= 1 << NOTE_ON + key
+            if strikes >= limit:
+                self._barred, self._breaking = barred, self.BREAK
+                return
 
-    def narrow(self, mask: Mask) -> None:
-        if self._breaking:
-            mask[NOTE_ON + self._barred] = False
+    def narrow(self, ids: IdSet) -> IdSet:
+        return ids & ~self._barred if self._breaking else ids
 
     @property
     def alarmed(self) -> bool:
@@ -240,12 +263,8 @@ def guards() -> list[Guard]:
     ]
 
 
-def narrowed(allowed: Mask, rules: Iterable[Rule]) -> Mask:
-    """A copy of the grammar's mask with the rules applied, except one that would leave nothing to choose."""
-    mask = allowed.copy()
+def narrowed(allowed: IdSet, rules: Iterable[Rule]) -> IdSet:
+    """What the rules leave of the grammar's ids; one that would leave nothing to choose is passed over."""
     for rule in rules:
-        before = mask.copy()
-        rule.narrow(mask)
-        if not mask.any():
-            mask = before
-    return mask
+        allowed = rule.narrow(allowed) or allowed
+    return allowed

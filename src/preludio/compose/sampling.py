@@ -1,4 +1,7 @@
-"""One event from the model's logits: which are in the draw, and the draw."""
+"""One event from the model's logits: which are in the draw, and the draw.
+
+`sample` is how it is defined, and what draws where the native engine was not built. The native `Draw` draws the same, ten times faster.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,28 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.compose.request import Request
+from preludio.engine import native
+from preludio.tokens import VOCAB_SIZE, IdSet, as_mask
 
 COLDEST = 1e-6  # below, logits of float32 divided by it overflow, and only the likeliest has a chance anyway
 Floats = npt.NDArray[np.floating[Any]]
+
+
+class Sampler:
+    """Draws by one request's filters."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._draw: native.Draw | None = None
+        if native.available():
+            temperature = request.temperature if request.temperature >= COLDEST else 0.0
+            self._draw = native.Draw(VOCAB_SIZE, temperature, request.top_k, request.top_p, request.min_p)
+
+    def __call__(self, logits: npt.NDArray[np.float32], allowed: IdSet, rng: np.random.Generator) -> int:
+        """logits (391,) -> one of the allowed ids, of which there is at least one."""
+        if self._draw is None:
+            return sample(logits, as_mask(allowed), self._request, rng)
+        return self._draw(logits, allowed, rng.random())
 
 
 def sample(logits: Floats, allowed: npt.NDArray[np.bool_], request: Request, rng: np.random.Generator) -> int:

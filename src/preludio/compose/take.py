@@ -11,7 +11,7 @@ import numpy.typing as npt
 from preludio.compose.prompt import Prompt
 from preludio.compose.request import Request
 from preludio.compose.rules import Ending, Keyboard, Rule, guards, narrowed
-from preludio.compose.sampling import sample
+from preludio.compose.sampling import Sampler
 from preludio.performance import STEP_MS, bin_velocity
 from preludio.tokens import NOTE_OFF, START, TIME_SHIFT, Grammar
 
@@ -30,7 +30,7 @@ class Take:
 
     def __init__(self, request: Request, prompt: Prompt, number: int) -> None:
         self.number = number
-        self._request, self._freely = request, freely(request)
+        self._draw, self._draw_freely = Sampler(request), Sampler(freely(request))
         self._rng = np.random.default_rng([request.seed, number])
         self._grammar = Grammar()
         self._guards = guards()
@@ -53,8 +53,11 @@ class Take:
 
     def choose(self, logits: npt.NDArray[np.float32]) -> int:
         """logits (391,) -> the id that comes next."""
-        request = self._freely if any(guard.alarmed for guard in self._guards) else self._request
-        return sample(logits, narrowed(self._grammar.allowed(), self._rules), request, self._rng)
+        draw = self._draw
+        for guard in self._guards:
+            if guard.alarmed:
+                draw = self._draw_freely
+        return draw(logits, narrowed(self._grammar.allowed_set, self._rules), self._rng)
 
     def push(self, token: int) -> list[Note]:
         """Goes on by one id; the note that it ends, or all that still sound if it ends the piece."""

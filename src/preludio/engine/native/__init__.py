@@ -16,13 +16,13 @@ import numpy.typing as npt
 
 from preludio.checkpoint import Checkpoint, array_shapes
 from preludio.engine.native.cores import default_threads
-from preludio.engine.native.library import Config, Outcome, available, library, refuse
+from preludio.engine.native.library import Config, Drawing, Outcome, available, library, refuse
 from preludio.errors import RequestError
 
 Floats = npt.NDArray[np.float32]
 IdBatch = npt.NDArray[np.integer[Any]]
 
-__all__ = ["PRECISIONS", "NativeEngine", "NativeSession", "available"]
+__all__ = ["PRECISIONS", "Draw", "NativeEngine", "NativeSession", "available"]
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 BLOCK = 256  # tokens that go through the network at once, of all sequences together
@@ -142,6 +142,23 @@ class NativeSession:
         if outcome != Outcome.DONE:
             refuse(outcome)
         return logits
+
+
+class Draw:
+    """Draws an id among allowed ones; `preludio.compose.sampling.sample` says how, and draws the same."""
+
+    def __init__(self, n_ids: int, temperature: float, top_k: int, top_p: float, min_p: float) -> None:
+        self._draw = library().draw
+        self._drawing = Drawing(temperature, top_p, min_p, min(top_k, n_ids), n_ids)
+        self._how = ctypes.addressof(self._drawing)
+        self._n_ids, self._n_bytes = n_ids, -(-n_ids // 8)
+
+    def __call__(self, logits: Floats, allowed: int, chance: float) -> int:
+        """logits (n_ids,), a set of ids as bits, at least one, a number in [0, 1) -> an id."""
+        assert logits.shape == (self._n_ids,) and logits.dtype == np.float32 and logits.flags.c_contiguous, "logits of another shape"
+        drawn: int = self._draw(logits.ctypes.data, allowed.to_bytes(self._n_bytes, "little"), self._how, chance)
+        assert drawn >= 0, "no id is allowed"
+        return drawn
 
 
 def _close_session(engine: NativeEngine, handle: int) -> None:

@@ -5,16 +5,28 @@ from __future__ import annotations
 import ctypes
 import enum
 import functools
+import os
 import sys
 from pathlib import Path
 from typing import NoReturn
 
-LIBRARY = Path(__file__).with_name("_native" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so"))
+NAME = "_native" + {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+LIBRARY = Path(os.environ.get("PRELUDIO_NATIVE_LIBRARY") or Path(__file__).with_name(NAME))  # another: one with sanitizers, in tests
 
 
 class Config(ctypes.Structure):
     _fields_ = tuple(
         (name, ctypes.c_int32) for name in ("vocabulary", "d_model", "n_heads", "n_layers", "d_ff", "window", "relative_per_head")
+    )
+
+
+class Drawing(ctypes.Structure):
+    _fields_ = (
+        ("temperature", ctypes.c_double),
+        ("top_p", ctypes.c_double),
+        ("min_p", ctypes.c_double),
+        ("top_k", ctypes.c_int32),
+        ("ids", ctypes.c_int32),
     )
 
 
@@ -42,6 +54,7 @@ _FUNCTIONS = {
     "session_rewindable": (_LONG, [_POINTER]),
     "session_rewind": (_INT, [_POINTER, _LONG]),
     "session_feed": (_INT, [_POINTER, _POINTER, _INT, _INT, _POINTER]),
+    "draw": (_INT, [_POINTER, ctypes.c_char_p, _POINTER, ctypes.c_double]),
     "has_instructions": (_INT, [ctypes.c_char_p]),
     "memory_used": (_LONG, []),
     "reading_open": (_POINTER, [_LONG]),

@@ -39,6 +39,14 @@ EXPORT int session_rewind(struct session *session, int64_t n);
 /* ids [batch][n], n <= 256 -> logits [batch][vocabulary] of what follows the last, or, with `all`, [batch][n][vocabulary]. */
 EXPORT int session_feed(struct session *session, const int32_t *ids, int n, int all, float *logits);
 
+/* How to draw an id; a temperature of 0 takes the likeliest. `allowed` has a bit for each id. -1: none is allowed. */
+struct drawing {
+    double temperature, top_p, min_p;
+    int32_t top_k, ids;
+};
+
+EXPORT int draw(const float *logits, const uint8_t *allowed, const struct drawing *drawing, double chance);
+
 EXPORT int has_instructions(const char *name);
 EXPORT int64_t memory_used(void); /* bytes, by all engines and sessions of this process */
 
