@@ -38,20 +38,27 @@ deltas = st.one_of(
 )
 statuses = st.sampled_from([0, 0, 0, 0x80, 0x90, 0x9F, 0xA3, 0xB0, 0xBF, 0xE0, 0xEF])
 plain_events = st.builds(Plain, deltas, statuses, st.integers(0, 127), st.integers(0, 127))
-odd_events = st.one_of(
-    st.sampled_from([b"\0\xc0\x05", b"\0\xdf\x05\0\x06", b"\0\xff\x51\x03\x07\xa1\x20", b"\0\xf0\x02\1\2", b"\0\xf8", END_OF_TRACK]),
-    st.sampled_from([b"\0\x90\x3c\x80", b"\0\x90\x80\x3c", b"\0\x3c\x80", b"\0\x90\x90\x3c\x40", b"\0\xb0\xc0\x05\x06"]),
-    st.sampled_from([b"\x80\x80\x80\x80\x00\x90\x3c\x40", b"\xff" * 9, b"\x81", b"\0\x90\x3c", b"\0\x3c", b""]),
+odd_events = st.sampled_from(
+    [
+        *(b"\0\xc0\x05", b"\0\xdf\x05\0\x06", b"\0\xff\x51\x03\x07\xa1\x20", b"\0\xf0\x02\1\2", b"\0\xf8", END_OF_TRACK),
+        *(b"\0\x90\x3c\x80", b"\0\x90\x80\x3c", b"\0\x3c\x80", b"\0\x90\x90\x3c\x40", b"\0\xb0\xc0\x05\x06"),
+        *(b"\x80\x80\x80\x80\x00\x90\x3c\x40", b"\xff" * 9),
+    ]
 )
+cut_off = st.sampled_from([b"", b"\0", b"\x81", b"\0\x90", b"\0\x90\x3c", b"\0\x3c", b"\x81\x82\x83\x04\xe0\x7f"])
+what_follows = st.one_of(cut_off, st.tuples(odd_events, st.binary(max_size=20)).map(b"".join))
 
 
 @law
-@given(st.lists(plain_events, max_size=40), odd_events, st.binary(max_size=20), st.sampled_from([0x80, 0xB0, 0xE7]))
-@example([Plain(b"\0", 0x90, 60, 64)], b"\x80" * 4 + b"\0\x3c\x40", b"", 0x80)
-@example([], b"\x81", b"", 0x90)
-def test_a_run_ends_before_the_first_event_that_is_not_plain(expected: list[Plain], odd: bytes, rest: bytes, status: int) -> None:
+@given(st.lists(plain_events, max_size=40), what_follows, st.sampled_from([0x80, 0xB0, 0xE7, 0xC0, 0]))
+@example([], b"\x81", 0x90)
+def test_a_run_ends_before_the_first_event_that_is_not_plain(expected: list[Plain], follows: bytes, status: int) -> None:
+    """Without a running status of two data bytes only an event of its own status can begin it."""
     before = b"".join(event.bytes for event in expected)
-    run = plain_run(np.frombuffer(before + odd + rest * bool(odd), dtype=np.uint8), status)
+    if expected and not expected[0].own and status in (0xC0, 0):
+        assert plain_run(np.frombuffer(before + follows, dtype=np.uint8), status).size == 0
+        return
+    run = plain_run(np.frombuffer(before + follows, dtype=np.uint8), status)
     assert run.size == len(before)
     assert run.delta.tolist() == [number(event.delta) for event in expected]
     assert list(zip(run.first.tolist(), run.second.tolist(), strict=True)) == [event[2:] for event in expected]

@@ -153,7 +153,7 @@ class _TrackReader:
     def _take_plain(self) -> bool:
         """Takes all plain events from here on, if they are likely to be many; False if it took none."""
         start = self.position
-        if self._data_bytes != 2 or start == self._plain_until or not self._plain_is_likely():
+        if not self._data_bytes or start == self._plain_until or not self._plain_is_likely():
             return False
         self.decode()
         while self._plain_is_likely() and self._take_plain_block():
@@ -170,9 +170,11 @@ class _TrackReader:
         run = plain_run(block, self._status)
         self.budget.vain_bytes += 2 * run.size - len(block)
         if run.size:
-            tick = self.tick + np.cumsum(run.delta)
+            tick = np.cumsum(run.delta)
+            tick += self.tick
             self._keep(Events(tick, run.status, run.first, run.second))
             self.position, self.tick, self._status = self.position + run.size, int(tick[-1]), int(run.status[-1])
+            self._data_bytes = 2
         return run.size > max(len(block) - _LONGEST, 0)
 
     def _take_cut(self) -> bool:
@@ -197,13 +199,11 @@ class _TrackReader:
         """Takes one event of any kind."""
         self.budget.spend(odd_events=1)
         start = self.position
-        self._quantity()
+        ticks = self._quantity()
         delta = bytes(self.chunk[start : self.position])
         status = self._peek()
         if status >= 0xF0:
-            self.position += 1
-            self._take_system(status)
-            self._append(delta + b"\0", one_data_byte=True)  # a stand-in: only the delta time matters
+            self._take_system(delta, ticks)
             return
         if status >= 0x80:
             self.position += 1
@@ -213,20 +213,30 @@ class _TrackReader:
             raise _DamageError("begins with data that belong to no message")
         data = self._bytes(self._data_bytes)
         self.clipped += sum(byte > 127 for byte in data)
-        self._append(delta + bytes(min(byte, 127) for byte in data), one_data_byte=self._data_bytes == 1)
+        if self._events or self._data_bytes == 2:
+            self._append(delta + bytes(min(byte, 127) for byte in data), one_data_byte=self._data_bytes == 1)
+        else:
+            self.tick += ticks
+            self._status = status if status >= 0x80 else self._status
 
     def _append(self, event: bytes, one_data_byte: bool) -> None:
         self._events += event
         self._lengths.append(len(event) | one_data_byte * _ONE_DATA_BYTE)
 
-    def _take_system(self, status: int) -> None:
+    def _take_system(self, delta: bytes, ticks: int) -> None:
+        """Takes a meta or system event that comes `ticks` after the last event, or as bytes `delta`."""
+        status = self._bytes(1)[0]
         kind = self._bytes(1)[0] if status == META else 0
         has_length = status in (META, 0xF0, 0xF7)
         data = self._bytes(self._quantity() if has_length else SYSTEM_DATA.get(status, 0))
-        if status == META and kind == END_OF_TRACK:
-            self.ended = True
-        elif status == META and kind == TEMPO and len(data) >= 3:
-            self._new_tempos.append((len(self._lengths), int.from_bytes(data[:3])))
+        self.ended = status == META and kind == END_OF_TRACK
+        tempo = [int.from_bytes(data[:3])] if status == META and kind == TEMPO and len(data) >= 3 else []
+        if self._events:
+            self._new_tempos += [(len(self._lengths), number) for number in tempo]
+            self._append(delta + b"\0", one_data_byte=True)  # a stand-in: only the delta time matters
+        else:
+            self.tick += ticks
+            self.tempos += [(self.tick, number) for number in tempo]
 
     def _bytes(self, n: int) -> bytes:
         if self.position + n > len(self.chunk):

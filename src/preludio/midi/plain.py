@@ -41,14 +41,16 @@ class _High(NamedTuple):
 
 
 def plain_run(block: Bytes, status: int) -> PlainRun:
-    """As many whole plain events as `block` begins with; `status` is the running status before it."""
+    """As many whole plain events as `block` begins with; `status` is the running status before it, 0 if there is none."""
     is_high = block > 127
     at = np.flatnonzero(is_high)
-    low = block[~is_high]
+    low = block.take(np.flatnonzero(~is_high))  # quicker than block[~is_high]
     low_before = at - np.arange(len(at))
     event = low_before // 3
     high = _High(event, low_before - 3 * event, block[at])
     n = _first_odd(high, len(low) // 3)
+    if not _OF_TWO_DATA_BYTES[status] and _IS_STATUS not in high.place[event == 0]:
+        n = 0
     n_high = int(np.searchsorted(event, n))
     high = _High(event[:n_high], high.place[:n_high], high.value[:n_high])
     delta, first, second = low[: 3 * n].reshape(n, 3).T

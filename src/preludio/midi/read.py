@@ -188,8 +188,8 @@ def _pedal(events: Events, end_tick: int) -> Ticks:
     events = events.at(np.flatnonzero(events.status >= CONTROL))
     if (events.tick[1:] < events.tick[:-1]).any():  # of several tracks; at one tick, in the order of the file
         events = events.at(np.argsort(events.tick, kind="stable"))
-    channel = events.status & 15
-    moves = [_moves(events.at(channel == number), end_tick) for number in np.flatnonzero(np.bincount(channel))]
+    statuses = np.flatnonzero(np.bincount(events.status))
+    moves = [_moves(events.at(events.status == status) if len(statuses) > 1 else events, end_tick) for status in statuses]
     return np.concatenate([np.empty((0, 2), np.int64), *moves])
 
 
