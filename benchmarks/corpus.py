@@ -121,30 +121,45 @@ def _one(source: Source, entry: Entry, clocks: dict[str, Clock]) -> None:
         fingerprint(cleaned)
 
 
-def side_by_side(maestro: Path, scratch: Path, n: int) -> None:
-    """A random sample through midi-neural-processor's `encode_midi` and through ours, in one process each, file by file."""
+def side_by_side(maestro: Path, scratch: Path, n: int, repeats: int) -> None:
+    """A random sample through midi-neural-processor's `encode_midi` and through ours by turns, file by file, in one process."""
     print(f"\n## {n} random files beside midi-neural-processor (seed 0)\n")
     try:
         processor = importlib.import_module("midi_neural_processor.processor")
     except ImportError:
         print("Skipped: pip install midi-neural-processor")
         return
+    source = _sample(maestro, scratch / "sample", n)
+    entries = source.entries()
+    ways: dict[str, Callable[[Entry], object]] = {
+        "midi-neural-processor": lambda entry: processor.encode_midi(str(scratch / "sample" / entry.name)),
+        "preludio": lambda entry: encode(source.read(entry)),
+    }
+    for way in ways.values():
+        way(entries[0])  # loads what is loaded once
+    cpu = {name: np.zeros(n) for name in ways}
+    for place, entry in enumerate(entries):
+        for name, way in ways.items():
+            runs = [clocked(lambda: way(entry)).cpu for _ in range(repeats)]  # noqa: B023
+            cpu[name][place] = statistics.median(runs)
+    theirs, ours = cpu.values()
+    print("| from the path of a MIDI file to ids | CPU s | ms a file |\n|---|---|---|")
+    for name, seconds in cpu.items():
+        print(f"| {name} | {seconds.sum():.2f} | {1000 * seconds.mean():.2f} |")
+    least, middle, most = np.quantile(theirs / ours, [0, 0.5, 1])
+    print(f"\n**{theirs.sum() / ours.sum():.0f} times as fast** in all; file by file {least:.0f} to {most:.0f} times, median {middle:.0f}.")
+    print(f"Each file by turns, median of {repeats} runs.")
+    everything = clocked(lambda: prepare([scratch / "sample"], scratch / "sample-out", processes=1))
+    print(f"`preludio prepare` with cleaning, fingerprints, shards and report: {everything.cpu:.2f} s for the same files.")
+
+
+def _sample(maestro: Path, folder: Path, n: int) -> Source:
+    """A folder with links to random files of the splits that are here."""
     here = [entry.name for entry in open_source(maestro).entries() if entry.split != "test"]
-    names = [here[place] for place in np.random.default_rng(0).choice(len(here), n, replace=False)]
-    folder = scratch / "sample"
     folder.mkdir()
-    for number, name in enumerate(names):
-        (folder / f"{number:03}.mid").symlink_to((maestro / name).resolve())
-    paths = sorted(folder.iterdir())
-    theirs = clocked(lambda: [processor.encode_midi(str(path)) for path in paths])
-    everything = clocked(lambda: prepare([folder], scratch / "sample-out", processes=1))
-    source = open_source(folder)
-    ours = clocked(lambda: [encode(source.read(entry)) for entry in source.entries()])
-    print("| | wall s | CPU s | ms a file (CPU) | times as fast |\n|---|---|---|---|---|")
-    rows = {"midi-neural-processor, MIDI to ids": theirs, "preludio, MIDI to ids": ours, "preludio prepare, all of it": everything}
-    for name, clock in rows.items():
-        print(f"| {name} | {clock.wall:.2f} | {clock.cpu:.2f} | {1000 * clock.cpu / n:.1f} | {theirs.cpu / clock.cpu:.0f} |")
-    print("\nAll in one process, one after another.")
+    for number, place in enumerate(np.random.default_rng(0).choice(len(here), n, replace=False)):
+        (folder / f"{number:03}.mid").symlink_to((maestro / here[place]).resolve())
+    return open_source(folder)
 
 
 def windows(out: Path, repeats: int) -> None:
@@ -200,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         scratch = Path(folder)
         whole(maestro, scratch, asked.processes, asked.repeats)
         stages(maestro, scratch)
-        side_by_side(maestro, scratch, asked.sample)
+        side_by_side(maestro, scratch, asked.sample, asked.repeats)
         windows(scratch / "whole-1-0", asked.repeats)
         report(asked.data, scratch, asked.processes)
 
