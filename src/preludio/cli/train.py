@@ -42,15 +42,10 @@ def train(  # its parameters are the command's options
         with live_line() as (say, live):
             result = training.run(setup, training.Voice(say, live))
     except KeyboardInterrupt:
-        raise typer.Exit(fail(_where_it_stopped(out), code=130)) from None
+        raise typer.Exit(fail(f"stopped; what was learned is kept in {out}: go on with --resume", code=130)) from None
     if result is not None:
         facts: dict[str, Any] = {"command": "train", "folder": str(out)} | result.to_json()
         say_result(facts, f"{result.in_words()}; {out}", as_json)
-
-
-def _where_it_stopped(out: Path) -> str:
-    kept = (out / "state.safetensors").exists()
-    return f"stopped; what was learned is kept in {out}: go on with --resume" if kept else "stopped before anything was learned"
 
 
 @contextmanager

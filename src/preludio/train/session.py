@@ -16,7 +16,7 @@ from preludio.corpus.shards import Shards
 from preludio.errors import TrainError
 from preludio.train import page, state
 from preludio.train.config import TrainConfig, changed
-from preludio.train.loop import Result, Row, train
+from preludio.train.loop import Result, Row, keep, train
 from preludio.train.run import Run, speed_up
 from preludio.train.seen import Seen, Voice
 from preludio.train.world import joined
@@ -52,6 +52,8 @@ def run(setup: Setup, voice: Voice) -> Result | None:
         _begin(run, setup)
         world.require_same(f"{setup.config} {run.progress.step} {run.progress.data_hash}")
         watch: Seen | Nobody = Nobody()
+        if not setup.resume:
+            keep(run, setup.out, state.FILE)  # whatever happens from now on, --resume can go on
         if world.leads:
             watch = Seen(setup.config, setup.out, run.progress.step, voice, setup.tensorboard)
             stack.callback(watch.close)

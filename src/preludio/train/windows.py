@@ -32,7 +32,8 @@ class Windows:
         self._chance = split.lengths / split.lengths.sum()
 
     def batch(self, step: int, n: int, length: int) -> Batch:
-        """n windows of `length + 1` ids: inputs and, one further, targets. (n, length + 1), filled up with PAD after a piece's END.
+        """n windows of `length + 1` ids: inputs and, one further, targets. (n, length + 1), filled up with PAD after a piece's END,
+        or, where time shrinks, after rests so long that the drawn ids became too few.
 
         A piece is as likely as it is long. A fourth of a window's length stands for the START of the piece, so that beginnings are
         met more often than any other place.
@@ -68,7 +69,8 @@ def transposed(ids: npt.NDArray[np.int64], semitones: int) -> npt.NDArray[np.int
 def stretched(ids: npt.NDArray[np.int64], factor: float) -> npt.NDArray[np.int64]:
     """The ids with their time multiplied: each event's absolute time is rounded, then differenced, so nothing drifts.
 
-    What was one step apart or more stays so: two events never fall into one step, whose order they might break.
+    What was one step apart or more stays so: two events never fall into one step, whose order they might break. An event that must wait
+    for this is late no longer than the crowd before it is dense. A shift that no event follows is dropped.
     """
     if factor == 1:
         return ids
@@ -77,9 +79,9 @@ def stretched(ids: npt.NDArray[np.int64], factor: float) -> npt.NDArray[np.int64
     events = np.flatnonzero(~is_shift)
     if not len(events):
         return ids
-    gaps = np.diff(steps[events], prepend=0)
-    new_gaps = np.maximum(np.diff(np.rint(steps[events] * factor).astype(np.int64), prepend=0), gaps > 0)
-    return _written(ids[events], new_gaps)
+    moments = np.cumsum(np.diff(steps[events], prepend=0) > 0)  # how many different ones there were until each event
+    ahead = np.maximum.accumulate(np.rint(steps[events] * factor).astype(np.int64) - moments)
+    return _written(ids[events], np.diff(moments + np.maximum(ahead, 0), prepend=0))
 
 
 def _written(events: npt.NDArray[np.int64], gaps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
