@@ -5,6 +5,7 @@ Three levels, each the one below in a loop: `Take.choose` (one event), `Composer
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from preludio.engine import AUTO, Engine, open_engine
 from preludio.performance import STEP_MS, Performance, join
 
 Progress = Callable[[float], None]
+STEPS_A_REPORT = 16  # drawing a bar takes as long as a tenth of a step
 
 
 class Piece(NamedTuple):
@@ -80,13 +82,14 @@ class Composer:
         session = self.engine.session()
         logits = np.repeat(session.feed(prompt.context[None]), len(takes), axis=0)
         session = session.fork([0] * len(takes))
-        while True:
+        for step in itertools.count():
             chosen = [take.choose(row) for take, row in zip(takes, logits, strict=True)]
             for take, token in zip(takes, chosen, strict=True):
-                yield from ((take.number, note) for note in take.push(token))
-            if progress is not None:
-                progress(min(take.composed_seconds for take in takes))
+                for note in take.push(token):
+                    yield take.number, note
             going_on = [row for row, take in enumerate(takes) if not take.over]
+            if progress is not None and (step % STEPS_A_REPORT == 0 or not going_on):
+                progress(min(take.composed_seconds for take in takes))
             if not going_on:
                 return
             if len(going_on) < len(takes):

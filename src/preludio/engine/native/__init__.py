@@ -22,7 +22,7 @@ from preludio.errors import RequestError
 Floats = npt.NDArray[np.float32]
 IdBatch = npt.NDArray[np.integer[Any]]
 
-__all__ = ["PRECISIONS", "Draw", "NativeEngine", "NativeSession", "available"]
+__all__ = ["PRECISIONS", "Draw", "NativeEngine", "NativeSession", "Reading", "available"]
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 BLOCK = 256  # tokens that go through the network at once, of all sequences together
@@ -159,6 +159,21 @@ class Draw:
         drawn: int = self._draw(logits.ctypes.data, allowed.to_bytes(self._n_bytes, "little"), self._how, chance)
         assert drawn >= 0, "no id is allowed"
         return drawn
+
+
+class Reading:
+    """So many bytes, to be read again and again: how fast can this machine?"""
+
+    def __init__(self, n_bytes: int) -> None:
+        self._library = library()
+        self._handle = self._library.reading_open(n_bytes)
+        if self._handle is None:
+            refuse(Outcome.NO_MEMORY)
+        weakref.finalize(self, self._library.reading_close, self._handle).atexit = False
+
+    def run(self, threads: int, repeats: int = 1) -> int:
+        """Reads them; how many bytes that were."""
+        return int(self._library.reading_run(self._handle, threads, repeats))
 
 
 def _close_session(engine: NativeEngine, handle: int) -> None:

@@ -15,7 +15,7 @@ struct reading *reading_open(int64_t bytes) {
     struct reading *r = memory_get(sizeof *r);
     if (!r) return NULL;
     r->kernels = kernels_find("");
-    r->piece = (size_t)bytes / PIECES / 4096 * 4096;
+    r->piece = ((size_t)bytes / PIECES + 255) / 256 * 256;
     r->memory = memory_get(r->piece * PIECES);
     if (r->memory) return r;
     memory_free(r, sizeof *r);

@@ -46,8 +46,8 @@ struct workspace {
     struct own {         /* of one worker */
         long normalised; /* the loop that `normal` belongs to */
         struct rows normal;
-        struct rows query, distance; /* one row; the same one where both are floats */
-        float *products;             /* [panel of a head's queries, keys, values][token][64] */
+        struct rows queries, distances; /* [head of the item]: for keys, and for the table of distances */
+        float *products;                /* [panel of a head's queries, keys, values][token][64] */
         float *scores, *by_distance, *out;
     } own[MOST_WORKERS];
 };
@@ -56,6 +56,7 @@ struct engine {
     struct config config;
     int d, head, ff, vocabulary, window; /* filled up to whole panels */
     int threads, ring;                   /* pages of a sequence */
+    int stride;                          /* of rows of scores */
     enum precision precision, cache;
     const struct kernels *kernels;
     float *embedding, *norm; /* [id][d] */
@@ -78,7 +79,8 @@ struct session {
 };
 
 /* cache.c */
-size_t cache_offset(const struct engine *e, int layer, int head); /* in a page */
+size_t cache_head_bytes(const struct engine *e);                  /* in a page: keys and values of a head, panel by panel */
+size_t cache_offset(const struct engine *e, int layer, int head); /* where they begin */
 int cache_prepare(struct session *s, int n); /* pages for n more positions, not shared with anyone; 0: no memory */
 void cache_free_pages(struct engine *e);
 

@@ -9,7 +9,7 @@ struct pass {
     struct session *s;
     struct workspace *w;
     const struct layer *layer;
-    int number;                 /* of the layer */
+    int number, heads;          /* of the layer; how many heads an item has */
     int first, n, tokens;       /* sequences first ... , n tokens of each; token t is number t % n of sequence first + t / n */
     int stride, last;           /* of the tokens whose logits are wanted: last, last + stride ... */
     const float *gain;          /* of the norm before this loop */
@@ -27,7 +27,7 @@ static const struct rows *normal(struct pass *p, int worker, int first, int stri
     return &own->normal;
 }
 
-/* ---- Attention: an item is a head. ---- */
+/* ---- Attention: an item is some neighbouring heads. ---- */
 
 static void write_key(enum precision cache, char *panel, int place, int from, const float *values) {
     for (int i = 0; i < 64; i++) {
@@ -46,53 +46,64 @@ static void write_value(enum precision cache, char *panel, int place, int from, 
     }
 }
 
-/* The products' part (0 queries, 1 keys, 2 values) of a token, its 64 dimensions from 64 * panel. */
-static const float *part_of(const struct pass *p, const struct own *own, int part, int panel, int token) {
-    return own->products + ((size_t)(part * (p->e->head / 64) + panel) * p->tokens + token) * 64;
+/* A token's products with a part of a head of the item (0 queries, 1 keys, 2 values), 64 dimensions from 64 * panel. */
+static const float *part_of(const struct pass *p, const struct own *own, int head, int part, int panel, int token) {
+    return own->products + ((size_t)((head * 3 + part) * (p->e->head / 64) + panel) * p->tokens + token) * 64;
 }
 
-static void remember(struct pass *p, const struct own *own, int head, int token) {
+static void remember(struct pass *p, const struct own *own, int first, int head, int token) {
     const struct engine *e = p->e;
     int64_t position = p->s->position + token % p->n;
     struct page *page = p->s->pages[(p->first + token / p->n) * e->ring + position / PAGE % e->ring];
     size_t bytes = panel_bytes(e->cache, e->head);
-    char *keys = page->data + cache_offset(e, p->number, head) + position % PAGE / PANEL * 2 * bytes;
+    char *keys = page->data + cache_offset(e, p->number, first + head) + position % PAGE / PANEL * 2 * bytes;
     for (int panel = 0; panel < e->head / 64; panel++) {
-        write_key(e->cache, keys, position % PANEL, panel * 64, part_of(p, own, 1, panel, token));
-        write_value(e->cache, keys + bytes, position % PANEL, panel * 64, part_of(p, own, 2, panel, token));
+        write_key(e->cache, keys, position % PANEL, panel * 64, part_of(p, own, head, 1, panel, token));
+        write_value(e->cache, keys + bytes, position % PANEL, panel * 64, part_of(p, own, head, 2, panel, token));
     }
 }
 
-static void look_back(struct pass *p, struct own *own, int head, int token) {
+static void look_back(struct pass *p, struct own *own, int first, int heads, int token) {
     const struct engine *e = p->e;
-    int64_t position = p->s->position + token % p->n, first = position - e->config.window + 1;
-    for (int panel = 0; panel < e->head / 64; panel++) {
-        const float *query = part_of(p, own, 0, panel, token);
-        e->kernels->store(query, &own->query, 0, panel);
-        e->kernels->store(query, &own->distance, 0, panel);
+    int panels = e->head / 64, own_tables = e->config.relative_per_head;
+    for (int i = 0; i < heads * panels; i++) {
+        const float *query = part_of(p, own, i / panels, 0, i % panels, token);
+        e->kernels->store(query, &own->queries, i / panels, i % panels);
+        e->kernels->store(query, &own->distances, i / panels, i % panels);
     }
+    int64_t position = p->s->position + token % p->n, oldest = position - e->config.window + 1;
     struct attention a = {
-        .query = &own->query, .distance = &own->distance,
-        .table = &p->layer->relative[e->config.relative_per_head ? head : 0],
-        .position = position, .first = first > 0 ? first : 0,
+        .heads = heads, .queries = &own->queries, .distances = &own->distances,
+        .tables = p->layer->relative + (own_tables ? first : 0), .own_tables = own_tables,
+        .position = position, .first = oldest > 0 ? oldest : 0,
         .pages = p->s->pages + (p->first + token / p->n) * e->ring, .page = PAGE, .ring = e->ring,
-        .offset = cache_offset(e, p->number, head), .cache = e->cache, .d_head = e->head,
-        .scores = own->scores, .by_distance = own->by_distance,
+        .offset = cache_offset(e, p->number, first), .head_bytes = cache_head_bytes(e), .cache = e->cache, .d_head = e->head,
+        .scores = own->scores, .by_distance = own->by_distance, .stride = e->stride,
     };
     e->kernels->attend(&a, own->out);
-    for (int panel = 0; panel < e->head / 64; panel++)
-        e->kernels->store(own->out + panel * 64, &p->w->mixed, token, head * (e->head / 64) + panel);
+    for (int i = 0; i < heads * panels; i++) e->kernels->store(own->out + i * 64, &p->w->mixed, token, first * panels + i);
 }
 
-static void attend(void *job, int head, int worker) {
+static void attend(void *job, int item, int worker) {
     struct pass *p = job;
     struct own *own = &p->w->own[worker];
     const struct rows *x = normal(p, worker, 0, 1, p->tokens);
+    int first = item * p->heads, left = p->e->config.n_heads - first, heads = left < p->heads ? left : p->heads;
     int panels = 3 * p->e->head / 64;
-    for (int i = 0; i < panels; i++)
-        p->e->kernels->product(&p->layer->qkv, head * panels + i, x, 0, p->tokens, own->products + (size_t)i * p->tokens * 64);
-    for (int token = 0; token < p->tokens; token++) remember(p, own, head, token);
-    for (int token = 0; token < p->tokens; token++) look_back(p, own, head, token);
+    for (int i = 0; i < heads * panels; i++)
+        p->e->kernels->product(&p->layer->qkv, first * panels + i, x, 0, p->tokens, own->products + (size_t)i * p->tokens * 64);
+    for (int i = 0; i < heads * p->tokens; i++) remember(p, own, first, i / p->tokens, i % p->tokens);
+    for (int token = 0; token < p->tokens; token++) look_back(p, own, first, heads, token);
+}
+
+/* As many heads an item as leave the busiest worker the least to do. */
+static int heads_an_item(int n_heads, int workers) {
+    int best = 1, least = n_heads;
+    for (int heads = 1; heads <= MOST_HEADS; heads++) {
+        int items = (n_heads + heads - 1) / heads, busiest = (items + workers - 1) / workers * heads;
+        if (busiest <= least) best = heads, least = busiest;
+    }
+    return best;
 }
 
 /* ---- The products between: an item is a panel of 64 rows. ---- */
@@ -157,7 +168,7 @@ static void forward(struct pass *p, int workers, const int32_t *ids) {
     for (p->number = 0; p->number < e->config.n_layers; p->number++) {
         p->layer = &e->layers[p->number];
         p->gain = p->layer->attention_norm;
-        run(p, workers, e->config.n_heads, attend);
+        run(p, workers, (e->config.n_heads + p->heads - 1) / p->heads, attend);
         run(p, workers, e->d / 64, project);
         p->gain = p->layer->feed_forward_norm;
         run(p, workers, e->ff / 64, feed_in);
@@ -177,6 +188,7 @@ static int feed(struct session *s, const int32_t *ids, int n, int wants_all, flo
     }
     struct pass p = {.e = e, .s = s, .w = w, .n = n, .stride = wants_all ? 1 : n, .last = wants_all ? 0 : n - 1};
     int workers = team_begin(e->threads);
+    p.heads = heads_an_item(e->config.n_heads, workers);
     for (p.first = 0; p.first < s->batch; p.first += AT_ONCE / n) {
         int rows = s->batch - p.first < AT_ONCE / n ? s->batch - p.first : AT_ONCE / n;
         p.tokens = rows * n;

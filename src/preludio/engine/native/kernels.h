@@ -12,18 +12,23 @@ struct page {
     char *data;
 };
 
-/* One query of one head against the cache. */
+enum { MOST_HEADS = 4 }; /* that are attended to together: they share the reading of the distances */
+
+/* One query of some neighbouring heads against the cache. */
 struct attention {
-    const struct rows *query;    /* [1][d_head] */
-    const struct rows *distance; /* the same, as the table of distances wants it */
-    const struct matrix *table;  /* distances, the farthest first, the nearest the last row */
-    int64_t position, first;     /* of the query, and of the first key that it sees */
-    struct page *const *pages;   /* of this sequence: position p is in pages[p / page % ring] */
-    int page, ring;              /* positions in a page, pages of a sequence */
-    size_t offset;               /* of this layer and head in a page */
+    int heads;
+    const struct rows *queries;   /* [head][d_head] */
+    const struct rows *distances; /* the same, as the table of distances wants it */
+    const struct matrix *tables;  /* distances, the farthest first, the nearest the last row; one, or one for each of the heads */
+    int own_tables;
+    int64_t position, first;      /* of the query, and of the first key that it sees */
+    struct page *const *pages;    /* of this sequence: position p is in pages[p / page % ring] */
+    int page, ring;               /* positions in a page, pages of a sequence */
+    size_t offset, head_bytes;    /* of this layer and the first head in a page; from a head to the next */
     enum precision cache;
     int d_head;
-    float *scores, *by_distance; /* room for as many floats as the window has positions, and 5 panels more */
+    float *scores, *by_distance;  /* [stride] and [head][stride]: room for as many as the window has positions, and 5 panels more */
+    int stride;
 };
 
 struct kernels {
@@ -36,7 +41,7 @@ struct kernels {
     void (*normalise)(const float *values, const float *gain, int d, struct rows *x, int row);
     /* n floats: max(x, 0) squared. */
     void (*relu_square)(float *values, int n);
-    /* -> out[d_head]: the values of what the query sees, by the softmax of its scores. */
+    /* -> out[head][d_head]: the values of what the query sees, by the softmax of its scores. */
     void (*attend)(const struct attention *a, float *out);
     /* Reads it all: how fast can this machine? */
     uint32_t (*read)(const void *memory, size_t bytes);

@@ -145,6 +145,7 @@ static void set_sizes(struct engine *e, const struct config *c, int precision, i
     e->ff = padded(c->d_ff);
     e->vocabulary = padded(c->vocabulary);
     e->window = padded(c->window);
+    e->stride = e->window + 5 * PANEL;
     e->ring = (c->window + REWIND + PAGE - 3) / PAGE + 1; /* window - 1 + REWIND positions wherever in a page the last one is */
     e->page_bytes = cache_offset(e, c->n_layers, 0);
 }
