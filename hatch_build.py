@@ -7,6 +7,7 @@ error (for the wheels that are published), PRELUDIO_NATIVE=no leaves the native 
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 import sysconfig
@@ -39,4 +40,6 @@ class NativeEngine(BuildHookInterface[Any]):
 
 
 def platform_tag() -> str:
+    if sys.platform == "darwin":  # Python may be for two processors, the library is for this one
+        return f"macosx_11_0_{platform.machine()}"
     return sysconfig.get_platform().replace("-", "_").replace(".", "_")

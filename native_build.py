@@ -19,6 +19,7 @@ SOURCES = Path(__file__).resolve().parent / "src" / "preludio" / "engine" / "nat
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
 FLAGS = ["-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wextra"]
 FLAGS += [] if sys.platform == "win32" else ["-fPIC", "-pthread"]
+FLAGS += ["-mmacosx-version-min=11.0"] if sys.platform == "darwin" else []
 # Each set of kernels is compiled for its own instructions; which of them run is decided when the engine starts.
 AVX2 = ["-mavx2", "-mfma"]
 AVX512 = [*AVX2, "-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512dq", "-mavx512vnni", "-mprefer-vector-width=512"]

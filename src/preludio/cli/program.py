@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from preludio.cli.bench import bench
 from preludio.cli.compose import compose
 from preludio.cli.download import download
 from preludio.cli.evaluate import evaluate
@@ -82,5 +83,5 @@ def preludio(
         say_line(context.get_help())
 
 
-for command in (compose, render, download, prepare, train, evaluate, studio):
+for command in (compose, render, download, prepare, train, evaluate, studio, bench):
     app.command()(command)

@@ -1,0 +1,113 @@
+"""The run: everybody plays a piece in turn, so that a slow moment of the machine hits all of them; and memory is read in between."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from preludio.bench.players import EnginePlayer, Player, Seconds
+from preludio.engine.native import Reading, available
+
+CONTEXTS = (100, 2000)
+AROUND = 48  # events before and after a context whose median step counts there
+PIECES = (512, 1024, 2048)
+
+
+class Figure(NamedTuple):
+    """A median over the repeats, and the slowest and fastest of them."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Figure:
+        low, median, high = np.quantile(values, [0, 0.5, 1])
+        return cls(float(median), float(low), float(high))
+
+
+@dataclass
+class Row:
+    """What one player did in all repeats."""
+
+    name: str
+    threads: int
+    batch: int
+    takes: list[Seconds] = field(default_factory=list)  # seconds of each event
+    prompts: list[float] = field(default_factory=list)  # seconds
+    read: dict[int, list[float]] = field(default_factory=dict)  # context -> bytes a second, reading as many as a step there must
+    step_bytes: dict[int, int] = field(default_factory=dict)
+
+    def piece(self, n: int) -> Figure:
+        """Events a second over a whole piece."""
+        return Figure.of([self.batch * n / float(take[:n].sum()) for take in self.takes])
+
+    def at(self, context: int) -> Figure:
+        """Events a second there."""
+        return Figure.of([self.batch / self._step(take, context) for take in self.takes])
+
+    def share(self, context: int) -> Figure | None:
+        """Of what memory allows: bytes that a step must read, by how fast they can be read, by how long it took."""
+        if context not in self.read:
+            return None
+        n_bytes = self.step_bytes[context]
+        return Figure.of([n_bytes / rate / self._step(take, context) for take, rate in zip(self.takes, self.read[context], strict=True)])
+
+    def to_json(self) -> dict[str, Any]:
+        n = len(self.takes[0])
+        return {
+            "engine": self.name,
+            "threads": self.threads,
+            "takes": self.batch,
+            "events_a_second": {length: self.piece(length)._asdict() for length in PIECES if length <= n}
+            | {f"at {context}": self.at(context)._asdict() for context in CONTEXTS if context < n},
+            "prompt_seconds": self.prompts,
+            "step_bytes": self.step_bytes,
+            "read_bytes_a_second": self.read,
+        }
+
+    @staticmethod
+    def _step(take: Seconds, context: int) -> float:
+        return float(np.median(take[max(0, context - AROUND) : context + AROUND]))
+
+
+class Bench:
+    """Players, and what they have done so far."""
+
+    def __init__(self, players: Sequence[Player], n: int = PIECES[-1]) -> None:
+        self.n = n
+        self._players = players
+        self.rows = [Row(player.name, player.threads, player.batch) for player in players]
+
+    def repeat(self, done: Callable[[], None] = lambda: None) -> None:
+        """Everybody once; `done` is called after each."""
+        for player, row in zip(self._players, self.rows, strict=True):
+            row.takes.append(player.play(self.n))
+            if isinstance(player, EnginePlayer) and player.batch == 1:
+                row.prompts.append(player.prompt_seconds())
+                self._read(player, row)
+            done()
+
+    def _read(self, player: EnginePlayer, row: Row) -> None:
+        for context in CONTEXTS:
+            n_bytes = player.step_bytes(context)
+            if n_bytes and context < self.n:
+                row.step_bytes[context] = n_bytes
+                row.read.setdefault(context, []).append(read_rate(n_bytes, player.threads))
+
+
+def read_rate(n_bytes: int, threads: int, seconds: float = 0.1) -> float:
+    """Bytes a second that so many threads read of a set of that size, again and again: the median of some tries."""
+    assert available()
+    reading = Reading(n_bytes)
+    rates: list[float] = []
+    began = time.perf_counter()
+    while len(rates) < 5 or time.perf_counter() - began < seconds:
+        start = time.perf_counter()
+        n = reading.run(threads)
+        rates.append(n / (time.perf_counter() - start))
+    return float(np.median(rates))
