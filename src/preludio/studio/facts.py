@@ -63,6 +63,10 @@ class ThemeFacts(BaseModel):
     seconds: float
 
 
+class WholeTheme(ThemeFacts):
+    notes: list[NoteRow] = Field(description="rows as in a version")
+
+
 class StateFacts(BaseModel):
     studio: str = Field(description="the version of Preludio")
     engine: str

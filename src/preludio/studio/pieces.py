@@ -15,9 +15,10 @@ from preludio.midi import read_midi
 from preludio.performance import Performance
 from preludio.studio import themes
 from preludio.studio.composing import music_of
-from preludio.studio.facts import Kept, PieceFacts, ProblemFacts, ThemeFacts, WholePiece, WholeVersion
+from preludio.studio.facts import Kept, PieceFacts, ProblemFacts, ThemeFacts, WholePiece, WholeTheme, WholeVersion
 from preludio.studio.house import House, InHouse, Refused
 from preludio.studio.music import Music
+from preludio.studio.themes import Theme
 from preludio.studio.wishes import MAX_MS, MAX_TITLE, Changes, Head, MoreNotes, NewPiece
 
 MAX_NOTES = 100_000  # of a piece in the studio
@@ -39,11 +40,26 @@ _reading = threading.Lock()  # warnings are caught process-wide
 @router.get("/themes", response_model=list[ThemeFacts], tags=["begin"])
 def list_themes() -> list[dict[str, Any]]:
     """Beginnings from the public domain."""
+    return [_theme_facts(theme) for theme in themes.THEMES.values()]
+
+
+@router.get("/themes/{name}", response_model=WholeTheme, tags=["begin"])
+def show_theme(name: Annotated[str, Path(max_length=40)]) -> dict[str, Any]:
+    """A theme with its notes."""
+    theme = _theme(name)
+    rows = Music.given(themes.performance(theme)).rows()
+    return _theme_facts(theme) | {"notes": rows}
+
+
+def _theme(name: str) -> Theme:
+    if name not in themes.THEMES:
+        raise Refused(404, "gone", f"no such theme; choose one of {', '.join(themes.THEMES)}")
+    return themes.THEMES[name]
+
+
+def _theme_facts(theme: Theme) -> dict[str, Any]:
     names = ("name", "composer", "title", "year")
-    return [
-        {name: getattr(theme, name) for name in names} | {"seconds": themes.performance(theme).duration_ms / 1000}
-        for theme in themes.THEMES.values()
-    ]
+    return {name: getattr(theme, name) for name in names} | {"seconds": themes.performance(theme).duration_ms / 1000}
 
 
 @router.post("/pieces", response_model=WholePiece, status_code=201, tags=["begin"])
@@ -53,9 +69,7 @@ def begin_piece(wish: NewPiece, house: InHouse) -> dict[str, Any]:
         raise Refused(422, "bad_value", "name a theme, or give notes")
     if wish.notes is not None:
         return _begun(house, wish.kind, music_of(wish.notes), "")
-    theme = themes.THEMES.get(wish.theme or "")
-    if theme is None:
-        raise Refused(404, "gone", f"no such theme; choose one of {', '.join(themes.THEMES)}")
+    theme = _theme(wish.theme or "")
     return _begun(house, "theme", Music.given(themes.performance(theme)), f"{theme.composer}: {theme.title}"[:MAX_TITLE])
 
 

@@ -1,0 +1,206 @@
+// Composing: a wish goes out, notes come in, are drawn and sound while the rest is still being composed.
+
+import * as api from "./api.js";
+import { clock, t } from "./i18n.js";
+import { complain, notify, status } from "./notices.js";
+import * as shape from "./shape.js";
+
+const HEAD_START_MS = 2500; // so much music is there before it sounds ...
+const LONGEST_WAIT_MS = 500; // ... or what came within this time
+const LEAD_IN_MS = 2500; // how much of the old is heard before the new
+
+export class Composing {
+  constructor(studio) {
+    this.studio = studio;
+    this.abort = null;
+    this.line = null; // what is said meanwhile
+  }
+
+  get on() {
+    return this.abort !== null;
+  }
+
+  /** A new piece from nothing, or from what "Begin from" says. */
+  async compose() {
+    const { studio } = this;
+    try {
+      const wish = shape.wish();
+      const source = await studio.begin.source();
+      await this.#run({ ...wish, ...source, takes: shape.takes() });
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  /** Everything after the playhead anew. */
+  async again() {
+    const { player, piece } = this.studio;
+    const here = player.positionMs;
+    const atEnd = here >= player.endMs - 200;
+    try {
+      await this.#run({ ...shape.wish(), piece: piece.id, from_ms: atEnd ? null : Math.round(here), takes: shape.takes() });
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  stop() {
+    this.abort?.abort();
+  }
+
+  async #run(wish) {
+    const { studio } = this;
+    this.stop();
+    if (studio.recorder.on || studio.duet.on) await studio.quiet();
+    const abort = new AbortController();
+    this.abort = abort;
+    this.line = { key: "asking" };
+    studio.sampler.wake();
+    studio.player.pause();
+    studio.facts(null);
+    const run = { wish, clickedAt: performance.now(), begun: false, doneMs: 0 };
+    try {
+      for await (const event of api.stream("/api/compose", wish, abort.signal)) {
+        if (this.abort !== abort) return;
+        this.#on(event, run);
+      }
+    } catch (error) {
+      complain(error);
+    } finally {
+      if (this.abort === abort) await this.#ended(run);
+    }
+  }
+
+  #on(event, run) {
+    switch (event.event) {
+      case "queued":
+        this.line = { key: event.place === 1 ? "queued1" : "queuedN", n: event.place };
+        break;
+      case "started":
+        this.#started(event, run);
+        break;
+      case "notes":
+        this.#notes(event, run);
+        break;
+      case "done":
+        run.done = true;
+        this.studio.player.frontierMs = Infinity;
+        this.studio.facts(event.piece);
+        break;
+      case "error":
+        complain(new api.ApiError(event.code, event.message));
+        break;
+    }
+  }
+
+  #started({ piece, versions, from_ms: fromMs, kept }, run) {
+    const { studio } = this;
+    Object.assign(run, { piece: piece.id, fromMs, multiple: versions.length > 1 });
+    if (location.pathname !== `/p/${piece.id}`) history.pushState(null, "", `/p/${piece.id}`);
+    studio.player.set(kept, fromMs);
+    studio.player.frontierMs = fromMs;
+    if (studio.piece?.id !== piece.id) studio.roll.refit();
+    studio.overview.refit();
+    studio.roll.seams = fromMs ? [fromMs] : [];
+    if (run.multiple) {
+      studio.takes.from = Math.max(0, fromMs - LEAD_IN_MS);
+      studio.takes.show(versions, kept, fromMs);
+    }
+    studio.player.seek(Math.max(0, fromMs - LEAD_IN_MS));
+    studio.facts(piece);
+    if (fromMs) this.#play(run);
+  }
+
+  #notes({ takes, seconds }, run) {
+    const { studio } = this;
+    for (const [take, rows] of Object.entries(takes)) {
+      if (run.multiple) studio.takes.add(Number(take), rows);
+      else studio.player.add(rows);
+    }
+    run.doneMs = seconds * 1000;
+    studio.player.frontierMs = run.fromMs + run.doneMs;
+    this.line = { key: "composing", ms: run.fromMs + run.doneMs };
+    const waited = performance.now() - run.clickedAt;
+    if (studio.player.notes.length && (run.doneMs >= HEAD_START_MS || waited > LONGEST_WAIT_MS)) this.#play(run);
+  }
+
+  #play(run) {
+    if (run.begun) return;
+    run.begun = true;
+    this.studio.player.play(this.studio.player.positionMs);
+  }
+
+  async #ended(run) {
+    const { studio } = this;
+    this.abort = null;
+    this.line = null;
+    status("");
+    studio.player.frontierMs = Infinity;
+    if (studio.player.notes.length && !run.begun && run.done) this.#play(run);
+    if (run.piece) await this.#refresh(run.piece);
+    else studio.facts(null);
+    studio.controls();
+    studio.library.refresh();
+  }
+
+  /** What the store has now, without disturbing what sounds. */
+  async #refresh(id) {
+    const { studio } = this;
+    const piece = await api.piece(id).catch((error) => complain(error));
+    if (!piece || this.on) {
+      studio.facts(null);
+      return;
+    }
+    studio.piece = piece;
+    studio.begin.follow(piece);
+    studio.facts(piece);
+  }
+
+  /** A piece whose takes nobody has chosen from yet. */
+  async chooseAgain(piece) {
+    if (!piece.choosing.length) return;
+    try {
+      const versions = await Promise.all(piece.choosing.map((number) => api.version(piece.id, number)));
+      const { studio } = this;
+      studio.takes.from = Math.max(0, versions[0].from_ms - LEAD_IN_MS);
+      studio.takes.show(piece.choosing, [], versions[0].from_ms);
+      versions.forEach((version, number) => studio.takes.add(number, version.notes));
+      studio.takes.hear(0, false);
+      studio.facts(null);
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  async keepTake(version) {
+    const { studio } = this;
+    const { playing } = studio.player;
+    const heard = studio.takes.list[studio.takes.heard]?.version === version;
+    this.stop();
+    try {
+      const piece = await api.goTo(studio.piece.id, version);
+      const at = studio.player.positionMs;
+      studio.show(piece);
+      studio.player.seek(at);
+      if (playing && heard) studio.player.play(at);
+      notify(t("takeStored"));
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  /** The line of status, from frame to frame. */
+  tell() {
+    const { studio } = this;
+    const { piece, player } = studio;
+    if (this.line) status(t(this.line.key, { n: this.line.n, time: clock(this.line.ms ?? 0) }), true);
+    else if (player.playing && player.stalled) status(t("waiting"), true);
+    else if (studio.recorder.on) status(t(performance.now() < studio.recorder.beginsAt ? "countingIn" : "recording"), true);
+    else if (piece && piece.finished === false && !piece.choosing?.length) status(t("broken", { time: clock(piece.end_ms) }));
+    else status("");
+  }
+
+  words() {
+    status("");
+  }
+}

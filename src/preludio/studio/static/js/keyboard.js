@@ -1,0 +1,100 @@
+// The screen's piano: 88 keys, one stop for the Tab key, arrows within. It lights what sounds, and plays what is touched.
+
+import { noteColour } from "./colours.js";
+
+const NAMES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
+const BLACK = new Set([1, 3, 6, 8, 10]);
+const [LOWEST, HIGHEST] = [21, 108];
+
+export const nameOf = (pitch) => `${NAMES[pitch % 12]}${Math.floor(pitch / 12) - 1}`;
+
+export class Keyboard {
+  constructor(element, hands) {
+    this.element = element;
+    this.keys = new Map();
+    this.lit = new Map(); // pitch -> colour
+    for (let pitch = LOWEST; pitch <= HIGHEST; pitch += 1) this.#addKey(pitch);
+    this.focus(60, false);
+    this.#listen(hands);
+    new ResizeObserver(() => {
+      const white = this.keys.get(60).getBoundingClientRect().width;
+      if (white) element.style.setProperty("--key-width", `${white}px`);
+    }).observe(element);
+    requestAnimationFrame(() => this.reveal(60));
+  }
+
+  #addKey(pitch) {
+    const key = document.createElement("button");
+    key.type = "button";
+    key.className = BLACK.has(pitch % 12) ? "key black" : "key";
+    key.tabIndex = -1;
+    key.dataset.pitch = pitch;
+    key.setAttribute("aria-label", nameOf(pitch));
+    if (pitch % 12 === 0) key.dataset.c = nameOf(pitch);
+    this.element.append(key);
+    this.keys.set(pitch, key);
+  }
+
+  focus(pitch, now = true) {
+    if (!this.keys.has(pitch)) return;
+    this.keys.get(this.focused ?? 60).tabIndex = -1;
+    this.focused = pitch;
+    this.keys.get(pitch).tabIndex = 0;
+    if (now) this.keys.get(pitch).focus();
+  }
+
+  /** Scrolls a key into the middle, where not all keys fit. */
+  reveal(pitch) {
+    const key = this.keys.get(pitch);
+    this.element.scrollLeft = key.offsetLeft - this.element.clientWidth / 2;
+  }
+
+  #listen(hands) {
+    const { element } = this;
+    const under = (event) => Number(document.elementFromPoint(event.clientX, event.clientY)?.closest?.(".key")?.dataset.pitch) || null;
+    const touched = new Map(); // pointer -> pitch
+    const move = (id, pitch) => {
+      if (touched.get(id) === pitch) return;
+      if (touched.get(id)) hands.up(touched.get(id));
+      if (pitch) hands.down(pitch, 72);
+      touched.set(id, pitch);
+    };
+    element.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      move(event.pointerId, under(event));
+      if (event.pointerType === "mouse") element.setPointerCapture(event.pointerId);
+    });
+    element.addEventListener("pointermove", (event) => { if (touched.has(event.pointerId)) move(event.pointerId, under(event)); });
+    for (const end of ["pointerup", "pointercancel"]) {
+      element.addEventListener(end, (event) => {
+        move(event.pointerId, null);
+        touched.delete(event.pointerId);
+      });
+    }
+    element.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1, ArrowUp: 12, ArrowDown: -12 }[event.key];
+      if (step) this.focus(this.focused + step);
+      else if (event.key === "Home") this.focus(LOWEST);
+      else if (event.key === "End") this.focus(HIGHEST);
+      else if (event.key === "Enter" || event.key === " ") { if (!event.repeat) hands.down(this.focused, 72); } else return;
+      event.preventDefault();
+      event.stopPropagation();
+    });
+    const let_go = (event) => { if (event.type === "blur" || event.key === "Enter" || event.key === " ") hands.up(this.focused); };
+    element.addEventListener("keyup", let_go);
+    element.addEventListener("blur", let_go, true);
+  }
+
+  /** notes: rows that sound now, from the piece and from the hands. */
+  light(notes) {
+    const wanted = new Map(notes.map((note) => [note[2], noteColour(note[3], note[5])]));
+    for (const pitch of this.lit.keys()) if (!wanted.has(pitch)) this.keys.get(pitch)?.classList.remove("lit");
+    for (const [pitch, colour] of wanted) {
+      if (this.lit.get(pitch) === colour) continue;
+      const key = this.keys.get(pitch);
+      key?.style.setProperty("--lit", colour);
+      key?.classList.add("lit");
+    }
+    this.lit = wanted;
+  }
+}

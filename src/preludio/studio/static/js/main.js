@@ -1,0 +1,363 @@
+// The studio's page: what it is made of, and how the parts meet.
+
+import * as api from "./api.js";
+import { Begin } from "./begin.js";
+import * as colours from "./colours.js";
+import { Composing } from "./composing.js";
+import { Duet } from "./duet.js";
+import { Hands, isWriting } from "./hands.js";
+import { clock, label, preferred, speak, t, titleOf } from "./i18n.js";
+import { Journal } from "./journal.js";
+import { Keyboard, nameOf } from "./keyboard.js";
+import { Keep } from "./keep.js";
+import { Library } from "./library.js";
+import { banner, complain, notify, status } from "./notices.js";
+import { Player } from "./player.js";
+import { Recorder } from "./recorder.js";
+import { Roll } from "./roll.js";
+import { Sampler } from "./sampler.js";
+import * as shape from "./shape.js";
+import { Takes } from "./takes.js";
+
+const $ = (id) => document.getElementById(id);
+
+class Studio {
+  constructor() {
+    this.piece = null; // as the API tells it
+    this.sampler = new Sampler();
+    this.player = new Player(this.sampler);
+    this.hands = new Hands(this.sampler);
+    this.keyboard = new Keyboard($("piano"), this.hands);
+    this.roll = new Roll($("canvas"), this.player, { onSeek: (ms) => this.player.seek(ms) });
+    this.overview = new Roll($("overview"), this.player, { small: true, exact: true });
+    this.takes = new Takes($("takes"), this.player);
+    this.recorder = new Recorder(this.hands, this.sampler, this.player);
+    this.duet = new Duet(this.hands, this.sampler, this.player);
+    this.composing = new Composing(this);
+    this.begin = new Begin(this);
+    this.keep = new Keep(this);
+    this.library = new Library({ open: (id) => this.open(id), gone: (id) => this.#gone(id), shown: () => this.piece?.id });
+    this.hands.keysOn = () => this.recorder.on || this.duet.on || this.begin.mode === "play";
+  }
+
+  async start() {
+    dress(localStorage.getItem("preludio.theme"));
+    await speak(preferred());
+    shape.prepare();
+    this.#listen();
+    this.words();
+    requestAnimationFrame(() => this.#frame());
+    if (this.sampler.silent) banner("noAudio");
+    this.sampler.prepare().catch(complain);
+    this.begin.listThemes();
+    if (new URLSearchParams(location.search).has("already")) {
+      notify(t("already"));
+      history.replaceState(null, "", "/");
+    }
+    await this.#sendLeft();
+    await this.#openAddress();
+    document.documentElement.dataset.ready = "";
+  }
+
+  /** Notes that a page before this one could not send. */
+  async #sendLeft() {
+    const left = Journal.left();
+    if (!left) return;
+    const piece = await Promise.race([left.end(), new Promise((done) => setTimeout(done, 1500))]);
+    if (piece && location.pathname === "/") history.replaceState(null, "", `/p/${piece}`);
+  }
+
+  async #openAddress() {
+    const id = location.pathname.match(/^\/p\/([\w-]+)$/)?.[1];
+    if (id) await this.open(id, false);
+    else this.show(null);
+  }
+
+  /** Opens a piece from the store. */
+  async open(id, push = true) {
+    await this.quiet();
+    try {
+      const piece = await api.piece(id);
+      if (push) history.pushState(null, "", `/p/${id}`);
+      this.show(piece);
+      await this.composing.chooseAgain(piece);
+    } catch (error) {
+      complain(error);
+      if (error.code === "gone") {
+        history.replaceState(null, "", "/");
+        this.show(null);
+      }
+    }
+  }
+
+  /** Ends whatever goes on: composing, recording, a duet, playing. */
+  async quiet() {
+    this.composing.stop();
+    this.player.pause();
+    if (this.recorder.on) await this.begin.stopRecording();
+    if (this.duet.on) await this.stopDuet();
+  }
+
+  /** Shows a whole piece, or none. */
+  show(piece, { keepPlace = false } = {}) {
+    const at = this.player.positionMs;
+    this.piece = piece;
+    this.takes.close();
+    this.player.pause();
+    this.player.frontierMs = Infinity;
+    this.player.set(piece?.version?.notes ?? []);
+    if (!keepPlace) this.roll.refit();
+    this.overview.refit();
+    this.player.seek(keepPlace ? at : 0);
+    const version = piece?.version;
+    this.roll.seams = version ? [...new Set([version.prompt_ms, version.from_ms])].filter((ms) => ms > 0 && ms < this.player.endMs) : [];
+    this.begin.follow(piece);
+    this.facts(piece);
+  }
+
+  /** The parts of the page that tell of the piece and not of its notes. */
+  facts(piece) {
+    if (piece) this.piece = { ...this.piece, ...piece };
+    const shown = this.piece !== null;
+    document.title = shown ? `${titleOf(this.piece)} · Preludio` : "Preludio";
+    $("title").disabled = $("star").disabled = !shown;
+    if (document.activeElement !== $("title")) $("title").value = shown ? titleOf(this.piece) : this.begin.titleOfTheme();
+    $("star").setAttribute("aria-pressed", String(Boolean(this.piece?.starred)));
+    $("undo").disabled = !this.piece?.can_undo || this.busy;
+    $("redo").disabled = !this.piece?.can_redo || this.busy;
+    $("keep").hidden = $("star").hidden = !shown;
+    this.keep.show(this.piece);
+    this.controls();
+  }
+
+  get busy() {
+    return this.composing.on || this.recorder.on || this.duet.on;
+  }
+
+  /** What can be pressed now, and what it says. */
+  controls() {
+    const { player } = this;
+    const here = player.positionMs;
+    const atEnd = here >= player.endMs - 200;
+    $("empty").hidden = player.notes.length > 0 || this.busy;
+    $("roll").hidden = this.takes.open;
+    $("play").disabled = !player.notes.length;
+    $("play").querySelector("use").setAttribute("href", player.playing ? "#i-pause" : "#i-play");
+    label($("play"), t(player.playing ? "pause" : "play"));
+    const canAgain = this.piece !== null && player.notes.length > 0 && !this.takes.open;
+    $("again").disabled = !canAgain || this.busy;
+    $("again").hidden = this.takes.open || !canAgain;
+    const words = atEnd && player.endMs ? t("goOn") : t("again", { time: clock(here) });
+    if ($("again").textContent !== words) $("again").firstChild.textContent = words;
+    $("compose").classList.toggle("stopping", this.composing.on);
+    $("compose").firstChild.dataset.t = this.composing.on ? "stop" : "compose";
+    $("compose").firstChild.textContent = t(this.composing.on ? "stop" : "compose");
+    $("seek").max = Math.max(player.endMs, 0);
+  }
+
+  words() {
+    shape.show();
+    this.begin.words();
+    this.takes.words();
+    this.facts(null);
+    this.composing.words();
+    this.#duetWords();
+    $("language").value = document.documentElement.lang;
+    this.described = null;
+  }
+
+  #listen() {
+    const { player } = this;
+    const later = () => this.controls();
+    player.addEventListener("change", later);
+    player.addEventListener("deaf", () => banner("noAudio"));
+    $("play").onclick = () => this.playOrPause();
+    $("to-start").onclick = () => player.seek(0);
+    $("loop").onclick = () => {
+      player.loop = !player.loop;
+      $("loop").setAttribute("aria-pressed", String(player.loop));
+    };
+    $("speed").onchange = () => player.setSpeed(Number($("speed").value));
+    $("volume").oninput = () => this.#setVolume();
+    $("seek").oninput = () => player.seek(Number($("seek").value));
+    $("zoom-in").onclick = () => this.roll.zoomBy(1.4);
+    $("zoom-out").onclick = () => this.roll.zoomBy(1 / 1.4);
+    $("compose").onclick = () => (this.composing.on ? this.composing.stop() : this.composing.compose());
+    $("again").onclick = () => this.composing.again();
+    $("undo").onclick = () => this.travel(api.undo);
+    $("redo").onclick = () => this.travel(api.redo);
+    $("duet").onclick = () => (this.duet.on ? this.stopDuet() : this.startDuet());
+    $("language").onchange = () => this.#switchLanguage();
+    $("theme").onclick = () => dress(document.documentElement.dataset.theme === "dark" ? "light" : "dark", true);
+    this.takes.addEventListener("keep", ({ detail }) => this.composing.keepTake(detail));
+    this.takes.addEventListener("none", () => this.travel(api.undo));
+    this.duet.addEventListener("turn", () => this.#duetWords());
+    this.duet.addEventListener("fault", ({ detail }) => complain(detail));
+    addEventListener("keydown", (event) => this.#shortcut(event));
+    addEventListener("popstate", () => this.#openAddress());
+    addEventListener("piece-changed", ({ detail }) => { if (detail.id === this.piece?.id) this.facts(detail); });
+    addEventListener("offline-studio", () => this.#offline());
+    setInterval(() => { if (!document.hidden && !this.lost) api.state().catch(complain); }, 10_000);
+    this.#setVolume();
+  }
+
+  #setVolume() {
+    if (!this.sampler.silent) this.sampler.volume.gain.setTargetAtTime(Number($("volume").value) ** 2 * 1.55, this.sampler.context.currentTime, 0.02);
+  }
+
+  playOrPause() {
+    if (this.player.playing) this.player.pause();
+    else if (this.player.notes.length) this.player.play();
+  }
+
+  /** Undo, redo or a step in the history. */
+  async travel(step) {
+    if (!this.piece) return;
+    await this.quiet();
+    try {
+      const piece = await step(this.piece.id);
+      if (piece.version === null) {
+        history.replaceState(null, "", "/");
+        this.show(null);
+        return;
+      }
+      this.show(piece, { keepPlace: true });
+      await this.composing.chooseAgain(piece);
+    } catch (error) {
+      complain(error);
+    }
+  }
+
+  #shortcut(event) {
+    const ctrl = event.ctrlKey || event.metaKey;
+    if (ctrl && event.key.toLowerCase() === "z" && !isWriting(event.target)) {
+      event.preventDefault();
+      (event.shiftKey ? $("redo") : $("undo")).click();
+    } else if (ctrl && event.key.toLowerCase() === "y" && !isWriting(event.target)) {
+      event.preventDefault();
+      $("redo").click();
+    } else if (event.key === " " && !event.target.closest("button, input, select, a, summary, dialog")) {
+      event.preventDefault();
+      this.playOrPause();
+    }
+  }
+
+  async startDuet() {
+    await this.quiet();
+    this.hands.connect();
+    history.pushState(null, "", "/");
+    this.show(null);
+    await this.duet.start();
+    this.duet.journal.onpiece = (piece) => {
+      history.replaceState(null, "", `/p/${piece.id}`);
+      this.facts(piece);
+    };
+    this.#duetWords();
+    this.facts(null);
+    $("piano").scrollIntoView({ block: "nearest" });
+  }
+
+  async stopDuet() {
+    const id = await this.duet.stop();
+    this.#duetWords();
+    if (id) await this.open(id, false);
+    else this.show(null);
+  }
+
+  #duetWords() {
+    const { state } = this.duet;
+    $("duet").setAttribute("aria-pressed", String(this.duet.on));
+    $("duet").firstChild.dataset.t = this.duet.on ? "duetStop" : "duetStart";
+    $("duet").firstChild.textContent = t($("duet").firstChild.dataset.t);
+    $("duet-state").textContent = state === "off" ? "" : t(state === "answering" ? "duetAnswering" : "duetListening");
+  }
+
+  async #switchLanguage() {
+    localStorage.setItem("preludio.language", $("language").value);
+    try {
+      await speak($("language").value);
+      this.words();
+    } catch (error) {
+      $("language").value = document.documentElement.lang;
+      complain(error instanceof TypeError ? new api.ApiError("offline") : error);
+    }
+  }
+
+  /** The server does not answer: what is here stays, and the page looks for it every second. */
+  #offline() {
+    if (this.lost) return;
+    this.lost = setInterval(async () => {
+      try {
+        await api.state();
+      } catch {
+        return;
+      }
+      clearInterval(this.lost);
+      this.lost = null;
+      banner(null);
+      notify(t("back"));
+      if (this.piece && !this.busy) {
+        const piece = await api.piece(this.piece.id).catch(() => null);
+        if (piece) this.show(piece, { keepPlace: true });
+      }
+    }, 1000);
+    banner("offline");
+  }
+
+  #gone(id) {
+    if (this.piece?.id !== id) return;
+    this.composing.stop();
+    history.pushState(null, "", "/");
+    this.show(null);
+  }
+
+  /** One picture of everything that moves. */
+  #frame() {
+    requestAnimationFrame(() => this.#frame());
+    const { player, recorder, duet } = this;
+    const live = recorder.on ? recorder : duet.on ? duet : null;
+    if (live) player.endMs = Math.max(player.endMs, live.originMs === null ? 0 : live.positionMs);
+    const position = live ? live.positionMs : player.positionMs;
+    const now = performance.now();
+    const played = this.hands.sounding(now).map((note) => [...note, note[1], 0]);
+    if (this.takes.open) this.takes.draw(position, player.playing);
+    else this.roll.draw(position, player.playing || live !== null, this.composing.on ? { frontierMs: player.frontierMs === Infinity ? player.endMs : player.frontierMs } : {});
+    this.overview.draw(position, false);
+    const active = live || player.playing ? player.active(position) : [];
+    this.keyboard.light([...active, ...played]);
+    const time = `${clock(position)} / ${clock(player.endMs)}`;
+    if ($("time").textContent !== time) {
+      $("time").textContent = time;
+      $("seek").setAttribute("aria-valuetext", time);
+      this.controls();
+    }
+    if (!live) $("seek").value = position;
+    this.composing.tell();
+    this.#describe();
+  }
+
+  #describe() {
+    const { notes, endMs } = this.player;
+    const key = `${notes.length} ${endMs}`;
+    if (this.described === key || this.busy) return;
+    this.described = key;
+    const pitches = notes.map((note) => note[2]);
+    const [low, high] = [pitches.reduce((a, b) => Math.min(a, b), 127), pitches.reduce((a, b) => Math.max(a, b), 0)];
+    $("canvas").setAttribute("aria-label", notes.length ? t("rollText", { n: notes.length, time: clock(endMs), low: nameOf(low), high: nameOf(high) }) : t("rollEmpty"));
+  }
+}
+
+/** Light or dark: as chosen, or else as the system is. */
+function dress(theme, keep = false) {
+  const chosen = theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  document.documentElement.dataset.theme = chosen;
+  colours.choose(chosen);
+  if (keep) localStorage.setItem("preludio.theme", chosen);
+}
+
+const studio = new Studio();
+globalThis.preludio = studio; // for those who look into the page
+studio.start().catch((error) => {
+  console.error(error);
+  status(String(error));
+});

@@ -1,0 +1,52 @@
+// What the page says: a passing notice, a lasting banner, the line of status.
+
+import { t } from "./i18n.js";
+
+const SHOWN_MS = 6000;
+const list = () => document.getElementById("notices");
+
+/** One sentence for some seconds; with an action, longer. */
+export function notify(text, action = null) {
+  const notice = document.createElement("div");
+  notice.className = "notice";
+  const words = document.createElement("p");
+  words.textContent = text;
+  notice.append(words);
+  if (action) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = action.text;
+    button.onclick = () => {
+      notice.remove();
+      action.run();
+    };
+    notice.append(button);
+  }
+  while (list().children.length > 2) list().firstChild.remove();
+  list().append(notice);
+  setTimeout(() => notice.remove(), action ? 2 * SHOWN_MS : SHOWN_MS);
+}
+
+/** A fault in one friendly sentence. */
+export function complain(error) {
+  if (error.name === "AbortError") return;
+  if (error.code === "offline") {
+    dispatchEvent(new Event("offline-studio"));
+    return;
+  }
+  if (!error.code) console.error(error);
+  notify(t(`e_${error.code ?? "our_fault"}`, { message: error.message, ...error.values }));
+}
+
+export function banner(key) {
+  const element = document.getElementById("banner");
+  element.hidden = key === null;
+  element.dataset.t = key ?? "";
+  element.textContent = key === null ? "" : t(key);
+}
+
+export function status(text, busy = false) {
+  const element = document.getElementById("status");
+  if (element.textContent !== text) element.textContent = text;
+  element.classList.toggle("busy", busy);
+}

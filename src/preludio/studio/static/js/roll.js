@@ -1,0 +1,256 @@
+// The piano roll on a canvas: time runs to the right, pitch upwards, colour is strength.
+
+import { clock } from "./i18n.js";
+import { ink, noteColour, ringColour } from "./colours.js";
+
+const LONGEST_MS = 20_000; // no note sounds longer
+const FIT_MS = 75_000; // a piece up to so long is shown whole
+const MOST_ZOOM = 0.6; // pixels a millisecond
+const AXIS = 20;
+const LEAST_KEYS = 37;
+const TICKS_MS = [1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000];
+const GHOST = [60, 64, 67, 72, 76, 67, 72, 76, 60, 62, 69, 74, 77, 69, 74, 77, 59, 62, 67, 74, 77, 67, 74, 77, 60, 64, 67, 72, 76, 67, 72, 76].flatMap((pitch, place, all) =>
+  place % 8 === 7 ? [pitch, ...all.slice(place - 7, place + 1)] : [pitch]);
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+export class Roll {
+  /** source: an object with `notes` (rows by onset) and `endMs`. onSeek(ms) when the roll is clicked. */
+  constructor(canvas, source, { onSeek = null, small = false, exact = false } = {}) {
+    Object.assign(this, { canvas, source, small, exact, zoom: 1, startMs: 0, position: 0, seams: [], low: 41, high: 77, hover: null });
+    this.context = canvas.getContext("2d");
+    new ResizeObserver(() => this.measure()).observe(canvas);
+    if (onSeek) this.#listen(onSeek);
+  }
+
+  #listen(onSeek) {
+    const { canvas } = this;
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button === 0 && this.source.endMs) onSeek(this.timeAt(event.offsetX));
+    });
+    canvas.addEventListener("pointermove", (event) => { this.hover = event.pointerType === "mouse" ? event.offsetX : null; });
+    canvas.addEventListener("pointerleave", () => { this.hover = null; });
+    canvas.addEventListener("wheel", (event) => {
+      if (event.ctrlKey) this.zoomBy(event.deltaY < 0 ? 1.2 : 1 / 1.2);
+      else if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) this.startMs += event.deltaX / this.scale;
+      else return;
+      this.held = performance.now();
+      event.preventDefault();
+    }, { passive: false });
+  }
+
+  measure() {
+    const { clientWidth, clientHeight } = this.canvas;
+    this.width = clientWidth;
+    this.height = clientHeight;
+    const ratio = devicePixelRatio || 1;
+    this.canvas.width = Math.round(clientWidth * ratio);
+    this.canvas.height = Math.round(clientHeight * ratio);
+    this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+  }
+
+  get shownMs() {
+    if (this.exact) return Math.max(this.source.endMs, 1); // under a slider, whose ends are the piece's
+    const whole = Math.max(this.source.endMs * 1.02, 12_000);
+    return (whole <= FIT_MS || this.small ? whole : FIT_MS * Math.min(1, this.width / 900)) / this.zoom;
+  }
+
+  get scale() {
+    return this.width / this.shownMs;
+  }
+
+  timeAt(x) {
+    return Math.max(0, this.startMs + x / this.scale);
+  }
+
+  zoomBy(factor) {
+    const next = this.zoom * factor;
+    if (next >= 0.2 && (this.width / this.shownMs) * factor <= MOST_ZOOM) this.zoom = next;
+  }
+
+  /** Which keys are shown: those of the piece, and some room. */
+  #fitPitch() {
+    let [low, high] = [127, 0];
+    for (const note of this.source.notes) {
+      if (note[2] < low) low = note[2];
+      if (note[2] > high) high = note[2];
+    }
+    if (low > high) [low, high] = [48, 72];
+    const missing = Math.max(0, LEAST_KEYS - (high - low + 5));
+    const wanted = [low - 2 - Math.floor(missing / 2), high + 2 + Math.ceil(missing / 2)];
+    this.low = Math.min(...(this.fitted ? [this.low] : []), wanted[0]);
+    this.high = Math.max(...(this.fitted ? [this.high] : []), wanted[1]);
+    this.fitted = this.source.notes.length > 0;
+  }
+
+  refit() {
+    this.fitted = false;
+    this.startMs = 0;
+    this.zoom = 1;
+  }
+
+  /** The playhead stays in sight: gliding, or a page at a time where motion is unwelcome. */
+  #follow(playing) {
+    const shown = this.shownMs;
+    const end = Math.max(this.source.endMs * (this.exact ? 1 : 1.02), shown);
+    if (playing && !(performance.now() - (this.held ?? -9999) < 2500)) {
+      const place = (this.position - this.startMs) / shown;
+      if (still.matches) {
+        if (place > 0.95 || place < 0) this.startMs = this.position - 0.05 * shown;
+      } else if (place < 0 || place > 1) this.startMs = this.position - 0.35 * shown;
+      else if (place > 0.5) this.startMs += (this.position - 0.5 * shown - this.startMs) * 0.2;
+    }
+    this.startMs = Math.min(Math.max(0, this.startMs), Math.max(0, end - shown));
+  }
+
+  draw(position, playing, extra = {}) {
+    if (!this.width) this.measure();
+    if (!this.width) return;
+    this.position = position;
+    this.#fitPitch();
+    this.#follow(playing);
+    const { context: c, width, height } = this;
+    c.clearRect(0, 0, width, height);
+    this.lane = (height - (this.small ? 0 : AXIS)) / (this.high - this.low + 1);
+    if (this.source.endMs || playing) this.#grid(c);
+    else if (!this.small) this.#ghosts(c);
+    this.#notes(c, position, playing || extra.lit);
+    if (extra.frontierMs !== undefined) this.#frontier(c, extra.frontierMs);
+    for (const ms of this.seams) this.#line(c, ms, ink("--edge"), [3, 4]);
+    if (this.source.endMs && !this.exact) this.#playhead(c, position);
+    if (this.hover !== null && this.source.endMs) this.#hovered(c);
+  }
+
+  #y(pitch) {
+    return (this.high - pitch) * this.lane;
+  }
+
+  #x(ms) {
+    return (ms - this.startMs) * this.scale;
+  }
+
+  #grid(c) {
+    c.lineWidth = 1;
+    for (let pitch = Math.ceil(this.low / 12) * 12; pitch <= this.high; pitch += 12) {
+      const y = Math.round(this.#y(pitch) + this.lane) + 0.5;
+      c.strokeStyle = ink("--line");
+      c.beginPath();
+      c.moveTo(0, y);
+      c.lineTo(this.width, y);
+      c.stroke();
+      if (!this.small) {
+        c.fillStyle = ink("--quiet");
+        c.font = "11px system-ui, sans-serif";
+        c.textAlign = "left";
+        c.fillText(`C${pitch / 12 - 1}`, 6, y - 4);
+      }
+    }
+    if (this.small || !this.source.endMs) return;
+    const every = TICKS_MS.find((ms) => ms * this.scale >= 62) ?? TICKS_MS.at(-1);
+    c.textAlign = "center";
+    for (let ms = Math.ceil(this.startMs / every) * every || every; ms < this.startMs + this.shownMs; ms += every) {
+      const x = Math.round(this.#x(ms)) + 0.5;
+      c.fillStyle = ink("--quiet");
+      c.fillText(clock(ms), x, this.height - 6);
+      c.strokeStyle = ink("--line");
+      c.beginPath();
+      c.moveTo(x, this.height - AXIS);
+      c.lineTo(x, this.height - AXIS + 4);
+      c.stroke();
+    }
+  }
+
+  /** An empty roll hints at what it will hold: Bach's first prelude, hardly there. */
+  #ghosts(c) {
+    c.fillStyle = ink("--line");
+    c.globalAlpha = 0.75;
+    const wide = this.width / 68;
+    GHOST.forEach((pitch, place) => {
+      c.beginPath();
+      c.roundRect((place + 2) * wide, this.height * (0.93 - (pitch - 59) * 0.034), wide * 0.82, 7, 3.5);
+      c.fill();
+    });
+    c.globalAlpha = 1;
+  }
+
+  #first(ms) {
+    let [low, high] = [0, this.source.notes.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.source.notes[middle][0] < ms) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+
+  #notes(c, position, lit) {
+    const { notes } = this.source;
+    const [from, to] = [this.#first(this.startMs - LONGEST_MS), this.startMs + this.shownMs];
+    const high = Math.max(2, this.lane - (this.lane > 5 ? 1 : 0.3));
+    const radius = Math.min(3, high / 2.4);
+    for (let place = from; place < notes.length && notes[place][0] < to; place += 1) {
+      const [onset, offset, pitch, velocity, until, part] = notes[place];
+      if (until < this.startMs) continue;
+      const [x, y] = [this.#x(onset), this.#y(pitch)];
+      const wide = Math.max(2, (offset - onset) * this.scale - 0.8);
+      if (until > offset + 30) {
+        c.fillStyle = ringColour(velocity, part);
+        c.fillRect(x + wide, y + high * 0.2, (until - offset) * this.scale, high * 0.6);
+      }
+      const sounding = lit && onset <= position && until > position;
+      c.fillStyle = noteColour(velocity, part);
+      if (sounding) {
+        c.save();
+        c.shadowColor = noteColour(velocity, part);
+        c.shadowBlur = 12;
+      }
+      c.beginPath();
+      c.roundRect(x, y - (sounding ? 0.8 : 0), wide, high + (sounding ? 1.6 : 0), radius);
+      c.fill();
+      if (sounding) c.restore();
+    }
+  }
+
+  #line(c, ms, colour, dash = []) {
+    const x = Math.round(this.#x(ms)) + 0.5;
+    c.save();
+    c.strokeStyle = colour;
+    c.setLineDash(dash);
+    c.beginPath();
+    c.moveTo(x, 0);
+    c.lineTo(x, this.height - (this.small ? 0 : AXIS));
+    c.stroke();
+    c.restore();
+  }
+
+  #frontier(c, ms) {
+    const x = this.#x(ms);
+    const shade = c.createLinearGradient(x - 46, 0, x, 0);
+    shade.addColorStop(0, `${ink("--accent-soft")}00`); // the same colour: "transparent" is black, and would grey it
+    shade.addColorStop(1, ink("--accent-soft"));
+    c.globalCompositeOperation = "destination-over";
+    c.fillStyle = shade;
+    c.fillRect(x - 46, 0, 46, this.height - (this.small ? 0 : AXIS));
+    c.globalCompositeOperation = "source-over";
+  }
+
+  #playhead(c, position) {
+    this.#line(c, position, ink("--accent"));
+    const x = this.#x(position);
+    c.fillStyle = ink("--accent");
+    c.beginPath();
+    c.moveTo(x - 5, 0);
+    c.lineTo(x + 6, 0);
+    c.lineTo(x + 0.5, 8);
+    c.fill();
+  }
+
+  #hovered(c) {
+    const ms = this.timeAt(this.hover);
+    if (ms > this.source.endMs) return;
+    this.#line(c, ms, ink("--edge"), [2, 3]);
+    c.fillStyle = ink("--quiet");
+    c.font = "12px system-ui, sans-serif";
+    c.textAlign = this.hover > this.width - 60 ? "right" : "left";
+    c.fillText(clock(ms), this.hover + (this.hover > this.width - 60 ? -6 : 6), 14);
+  }
+}
