@@ -154,9 +154,7 @@ def _copies(facts: Sequence[Facts], landmarks: Sequence[Fingerprint], usable: Se
 # --- splits -----------------------------------------------------------------------------------------------------------------------
 
 
-def _drawn_splits(
-    facts: Sequence[Facts], landmarks: Sequence[Fingerprint], usable: Sequence[int], alike: Sequence[Pair]
-) -> dict[int, str]:
+def _drawn_splits(facts: Sequence[Facts], landmarks: Sequence[Fingerprint], usable: Sequence[int], alike: Sequence[Pair]) -> dict[int, str]:
     """A split for each entry, as if there were no official ones: one for all of a work."""
     works = _Groups(len(facts))
     for one, other, _ in alike:

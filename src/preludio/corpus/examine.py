@@ -100,9 +100,7 @@ def _measured(entry: Entry, performance: Performance, mended: str) -> Examined:
     pedal_ms = int((performance.pedals[:, 1] - performance.pedals[:, 0]).sum())
     seconds = performance.duration_ms / 1000
     facts = Facts(entry, "", mended, len(performance), len(ids), seconds, pedal_ms / 1000, zlib.crc32(ids.tobytes()))
-    pitches, velocities = (
-        np.bincount(performance.notes[name], minlength=128).astype(np.uint32) for name in ("pitch", "velocity")
-    )
+    pitches, velocities = (np.bincount(performance.notes[name], minlength=128).astype(np.uint32) for name in ("pitch", "velocity"))
     return Examined(facts, ids, fingerprint(performance), pitches, velocities)
 
 
