@@ -68,7 +68,7 @@ class Started:
 
     def __init__(self, words: list[str], said: Path, before: Callable[..., None] | None = None, **options: Any) -> None:
         self.said = said
-        self.process: BaseProcess = SERVER.Process(target=_program, args=(words, str(said), before, options))  # type: ignore[attr-defined]
+        self.process: BaseProcess = SERVER.Process(target=_program, args=(words, str(said), before, options))
         self.process.start()
 
     def until(self, true: Callable[[], bool]) -> None:
@@ -126,7 +126,8 @@ def killed_within_a_state(n: int) -> None:
     """When half of the n-th state is written."""
     from preludio.train import state
 
-    whole, seen = state.save_file, [0]
+    writing: Any = state
+    whole, seen = writing.save_file, [0]
 
     def half(tensors: Any, path: Path, metadata: Any) -> None:
         whole(tensors, path, metadata)
@@ -135,12 +136,12 @@ def killed_within_a_state(n: int) -> None:
             os.truncate(path, path.stat().st_size // 2)
             os.kill(os.getpid(), signal.SIGKILL)
 
-    state.save_file = half
+    writing.save_file = half
 
 
 def slow_step(at: int) -> None:
     """One step takes for ever."""
-    from preludio.train.run import Run
+    from preludio.train.runs import Run
 
     step = Run.step
 
@@ -172,9 +173,9 @@ def one_of(rank: int, size: int, port: int, fine: bool = True) -> None:
 
 
 def in_float32() -> None:
-    from preludio.train import run
+    from preludio.train import runs
 
-    run._cpu_has_bfloat16 = lambda: False
+    runs._cpu_has_bfloat16 = lambda: False
 
 
 def free_port() -> int:

@@ -1,6 +1,6 @@
 """Training: a configuration, data, a folder -> a model.
 
-config    what a run is told            run       a model in training: one step of it
+config    what a run is told            runs      a run: one step of it, and all that it must remember
 windows   what each step reads          loop      all the steps
 muon      how matrices are updated      state     a run at rest
 world     the processes of a run        session   from the command's words to the loop

@@ -17,6 +17,7 @@ WIDTH, HEIGHT = 900, 420
 LEFT, RIGHT, TOP, BASE = 56, 884, 58, 372  # of the plot
 MOST_POINTS = 300  # of the drawn line: each is the mean of the rows that fall to it
 FALL_SHARE = 0.02  # of the run: the steep fall at its very beginning may leave the picture at the top
+LABEL_WIDTH = 120
 MOST_STAGES = 6  # changes of the window's length that are marked
 
 STYLE = """
@@ -63,7 +64,7 @@ class Axes:
     """Tokens and nats -> places in the picture."""
 
     def __init__(self, losses: Numbers, glances: Numbers) -> None:
-        self.most_tokens = max(1.0, losses[-1, 0])
+        self.most_tokens = max(1.0, float(losses[-1, 0]), *glances[-1:, 0].tolist())
         settled = losses[min(len(losses) - 1, math.ceil(FALL_SHARE * len(losses))) :, 1]
         shown = np.concatenate([settled, glances[:, 1]])
         self.step = _round_step(float(shown.max() - shown.min()) / 5)
@@ -87,7 +88,7 @@ def _round_step(least: float) -> float:
     if least <= 0:
         return 0.1
     power = math.pow(10, math.floor(math.log10(least)))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= 0.999 * least)
+    return power * next(factor for factor in (1, 2, 5, 10) if factor * power >= 0.999 * least)
 
 
 def _count(tokens: float) -> str:
@@ -117,7 +118,8 @@ def _stages(rows: Sequence[Row], axes: Axes) -> Iterator[str]:
     for row in starts[:MOST_STAGES] if len(starts) > 1 else ():
         x = axes.x(row["tokens"] if row is not starts[0] else 0)
         yield f'<line class="stage" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{BASE}"/>'
-        yield f'<text x="{x + 5:.1f}" y="{TOP + 12}">windows of {row["length"]:,}</text>'
+        place = f'x="{x + 5:.1f}"' if x < RIGHT - LABEL_WIDTH else f'x="{x - 5:.1f}" text-anchor="end"'
+        yield f'<text {place} y="{TOP + 12}">windows of {row["length"]:,}</text>'
 
 
 def _line(kind: str, points: Numbers, axes: Axes) -> str:

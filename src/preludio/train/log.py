@@ -70,11 +70,7 @@ class Board:
         Raises:
             TrainError: TensorBoard is not installed.
         """
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise TrainError("TensorBoard is not installed: pip install 'preludio[tensorboard]', or leave --tensorboard out") from None
-        self._writer: Any = SummaryWriter(str(out / "tensorboard"), purge_step=after_step + 1)
+        self._writer: Any = tensorboard_writer()(str(out / "tensorboard"), purge_step=after_step + 1)
 
     def append(self, row: Row) -> None:
         """One point in each of its curves."""
@@ -84,3 +80,16 @@ class Board:
 
     def close(self) -> None:
         self._writer.close()
+
+
+def tensorboard_writer() -> Any:
+    """PyTorch's class that writes TensorBoard's files.
+
+    Raises:
+        TrainError: TensorBoard is not installed.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise TrainError("TensorBoard is not installed: pip install 'preludio[tensorboard]', or leave --tensorboard out") from None
+    return SummaryWriter

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from preludio import checkpoint
 from preludio.train import state
-from preludio.train.run import Run
+from preludio.train.runs import Run
 from preludio.train.state import Progress
 
 Row = dict[str, Any]

@@ -16,8 +16,9 @@ from preludio.corpus.shards import Shards
 from preludio.errors import TrainError
 from preludio.train import page, state
 from preludio.train.config import TrainConfig, changed
+from preludio.train.log import tensorboard_writer
 from preludio.train.loop import Result, Row, keep, train
-from preludio.train.run import Run, speed_up
+from preludio.train.runs import Run, speed_up
 from preludio.train.seen import Seen, Voice
 from preludio.train.world import joined
 
@@ -48,6 +49,8 @@ def run(setup: Setup, voice: Voice) -> Result | None:
     with ExitStack() as stack:
         world = stack.enter_context(joined(setup.shard))
         stop = stack.enter_context(asked_to_stop())
+        if setup.tensorboard:
+            tensorboard_writer()  # now rather than after the first step
         run = Run(setup.config, Shards.open(setup.data), world)
         _begin(run, setup)
         world.require_same(f"{setup.config} {run.progress.step} {run.progress.data_hash}")

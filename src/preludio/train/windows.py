@@ -35,8 +35,8 @@ class Windows:
         """n windows of `length + 1` ids: inputs and, one further, targets. (n, length + 1), filled up with PAD after a piece's END,
         or, where time shrinks, after rests so long that the drawn ids became too few.
 
-        A piece is as likely as it is long. A fourth of a window's length stands for the START of the piece, so that beginnings are
-        met more often than any other place.
+        A piece is as likely as it is long. Windows may begin a fourth of their length before the piece, which stands for its START, and
+        end as much behind it: a plain uniform place would meet the END only in a piece's very last window.
         """
         rng = np.random.default_rng((self.seed, step))
         rows = np.full((n, length + 1), PAD, dtype=np.int64)
@@ -48,7 +48,8 @@ class Windows:
     def _window(self, rng: np.random.Generator, number: int, length: int) -> Batch:
         ids = self.split.piece(number)
         wanted = int(ROOM * (length + 1))
-        start = int(rng.integers(-length // 4, max(0, len(ids) - length) + 1))
+        last = len(ids) - length + length // 4 if len(ids) > length else 0
+        start = int(rng.integers(-length // 4, last + 1))
         raw = ids[max(0, start) : max(0, start) + wanted].astype(np.int64)
         whole = [[START]] * (start <= 0) + [raw] + [[END]] * (max(0, start) + wanted >= len(ids))
         drawn = transposed(np.concatenate(whole), int(rng.integers(-self.semitones, self.semitones + 1)))
