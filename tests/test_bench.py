@@ -10,13 +10,14 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from test_engine import TINY, needs_native, random_checkpoint
+from test_engine import TINY, assert_equal_logits, needs_native, random_checkpoint
 
 from preludio.bench import Bench, Row, picture, table
 from preludio.bench.measure import read_rate
-from preludio.bench.players import EnginePlayer
+from preludio.bench.players import EnginePlayer, random_ids
 from preludio.cli.program import run
 from preludio.engine.native import NativeEngine
+from preludio.engine.numpy_engine import NumpyEngine
 
 
 class Metronome:
@@ -72,6 +73,16 @@ def test_a_native_player_is_held_against_the_limit() -> None:
     assert row.share(100) is not None
     assert len(row.prompts) == 1
     assert read_rate(1 << 20, threads=2, seconds=0) > 0
+
+
+def test_the_graph_for_onnx_is_the_same_model() -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from preludio.bench.onnx_player import OnnxPlayer
+
+    checkpoint, ids = random_checkpoint(TINY), random_ids(TINY.window)
+    logits, _ = OnnxPlayer(checkpoint, threads=1).logits(ids)
+    assert_equal_logits(logits, NumpyEngine(checkpoint).session().feed(ids[None]))
 
 
 def test_the_command_without_others(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -131,6 +131,10 @@ def everyone(config: ModelConfig, threads: int, batch: int, others: bool) -> Ite
             if count == threads:
                 yield EnginePlayer(engine, count, batch)
     yield EnginePlayer(NumpyEngine(checkpoint), 1)
+    if others and importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
+        from preludio.bench.onnx_player import OnnxPlayer
+
+        yield from (OnnxPlayer(checkpoint, count) for count in counts)
     if others and importlib.util.find_spec("torch"):
         if importlib.util.find_spec("transformers"):
             yield from (Gpt2Player(config, count) for count in counts)
