@@ -18,6 +18,7 @@ import pytest
 from test_engine import TINY, assert_equal_logits, needs_native, random_checkpoint, random_ids
 
 from preludio.checkpoint import Checkpoint, ModelConfig
+from preludio.compose import Composer, Request
 from preludio.engine.native import PRECISIONS, NativeEngine, NativeSession
 from preludio.engine.native.cores import default_threads
 from preludio.engine.native.library import library
@@ -196,6 +197,23 @@ def test_a_forked_process_starts_threads_of_its_own() -> None:
     assert receive.poll(60), "the child hangs"
     assert np.array_equal(receive.recv(), here)
     child.join()
+
+
+def test_a_closed_stream_leaves_nothing(memory: Callable[[], int]) -> None:
+    engine = NativeEngine(random_checkpoint(TINY), "int8", 2)
+    stream = Composer(engine).stream(Request(seconds=600, variations=3))
+    idle = memory()
+    next(stream)
+    assert memory() > idle
+    del stream
+    gc.collect()
+    kept = memory()  # scratch and pages that the engine keeps for the next
+    for seed in range(3):
+        stream = Composer(engine).stream(Request(seconds=600, variations=3, seed=seed))
+        next(stream)
+        del stream
+        gc.collect()
+        assert memory() <= kept + 10**6
 
 
 INTERRUPTED = """
