@@ -18,7 +18,7 @@ pytest.importorskip("torch")
 
 import torch
 from safetensors import SafetensorError
-from training import MODEL, arguments, config, open_data, rows, write_data
+from training_runs import MODEL, arguments, config, open_data, rows, write_data
 
 import preludio
 from preludio import checkpoint, cli

@@ -14,7 +14,7 @@ pytest.importorskip("torch")
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
-from training import config
+from training_runs import config
 
 from preludio.checkpoint import SIZES, ModelConfig
 from preludio.errors import TrainError

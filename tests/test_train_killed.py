@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("torch")
 
 from safetensors import safe_open
-from training import (
+from training_runs import (
     Started,
     arguments,
     full_disk,

@@ -64,10 +64,10 @@ class Axes:
     """Tokens and nats -> places in the picture."""
 
     def __init__(self, losses: Numbers, glances: Numbers) -> None:
-        self.most_tokens = max(1.0, float(losses[-1, 0]), *glances[-1:, 0].tolist())
+        self.most_tokens = float(max(1.0, losses[-1, 0], *glances[-1:, 0].tolist()))
         settled = losses[min(len(losses) - 1, math.ceil(FALL_SHARE * len(losses))) :, 1]
         shown = np.concatenate([settled, glances[:, 1]])
-        self.step = _round_step(float(shown.max() - shown.min()) / 5)
+        self.step: float = _round_step(float(shown.max() - shown.min()) / 5)
         self.low = self.step * math.floor(float(shown.min()) / self.step)
         self.high = max(self.low + self.step, self.step * math.ceil(float(shown.max()) / self.step))
 
@@ -88,7 +88,7 @@ def _round_step(least: float) -> float:
     if least <= 0:
         return 0.1
     power = math.pow(10, math.floor(math.log10(least)))
-    return power * next(factor for factor in (1, 2, 5, 10) if factor * power >= 0.999 * least)
+    return power * next(factor for factor in (1.0, 2.0, 5.0, 10.0) if factor * power >= 0.999 * least)
 
 
 def _count(tokens: float) -> str:
