@@ -28,7 +28,7 @@ class NativeEngine(BuildHookInterface[Any]):
         if wish == "no":
             return
         try:
-            build()
+            build(LIBRARY)
         except (OSError, subprocess.CalledProcessError) as error:
             if wish == "require":
                 raise
