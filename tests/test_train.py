@@ -67,12 +67,15 @@ def test_it_learns(data: Path) -> None:
     """200 steps on four made-up works: from the nothing of ln 391 = 5.97 to under what the frequencies of events alone would give."""
     run = a_run(data, steps=200, decay_steps=80)
     before = run.glance()
+    assert before is not None
     told = losses(run, 200)
     assert math.isclose(told[0], math.log(391), abs_tol=0.02)
     counts = np.bincount(run.train.split.ids)
     frequencies = counts[counts > 0] / counts.sum()
     assert np.mean(told[-10:]) < -(frequencies * np.log(frequencies)).sum() - 0.1
-    assert run.glance() < before - 1
+    after = run.glance()
+    assert after is not None
+    assert after < before - 1
     assert run.progress.step == 200
     assert run.progress.tokens <= 200 * 256
 
@@ -223,6 +226,16 @@ def test_a_run_may_begin_with_a_models_weights(finished: Path, data: Path, tmp_p
     assert rows(tmp_path / "run")[0]["loss"] < rows(finished)[0]["loss"] - 0.2
 
 
+def test_a_handful_of_pieces_needs_no_validation_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of one's own few pieces, preparing may put none aside."""
+    few = write_data(tmp_path / "few", train=2)
+    assert trained(few, tmp_path / "run", "--json", words=["steps=6", "decay_steps=0"]) == 0
+    said = capsys.readouterr()
+    assert "the validation split is empty" in said.err
+    assert json.loads(said.out)["validation"] is None
+    assert len(rows(tmp_path / "run")) == 6
+
+
 # What cannot be
 
 
@@ -292,7 +305,7 @@ def test_data_that_cannot_be_learned_from(data: Path, tmp_path: Path, capsys: py
     out = tmp_path / "run"
     assert "no training data there" in refused(capsys, trained(tmp_path / "nowhere", out))
     assert "there is nothing to learn from" in refused(capsys, trained(write_data(tmp_path / "empty"), out))
-    assert "there is nothing to learn from" in refused(capsys, trained(write_data(tmp_path / "half", train=2), out))
+    assert "there is nothing to learn from" in refused(capsys, trained(write_data(tmp_path / "half", validation=2), out))
     broken = tmp_path / "broken"
     shutil.copytree(data, broken)
     whole = json.loads((data / "manifest.json").read_text())

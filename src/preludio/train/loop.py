@@ -70,8 +70,8 @@ def train(run: Run, out: Path, watch: Watch, stop: Event) -> Result:
             keep(run, out, state.STABLE_FILE)
         row = timed_step(run, batch)
         done, stopping = run.progress.step, run.world.total(float(stop.is_set())) > 0
-        if done == config.steps or done % config.validate_every == 0:
-            row["validation"] = run.glance()
+        if (done == config.steps or done % config.validate_every == 0) and (glance := run.glance()) is not None:
+            row["validation"] = glance
         if run.world.leads:
             watch.step(row)
         if done == config.steps or stopping or done % config.save_every == 0 or wants_sample(run):

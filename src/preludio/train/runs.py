@@ -37,7 +37,7 @@ class Run:
     def __init__(self, config: TrainConfig, data: Shards, world: World) -> None:
         """
         Raises:
-            TrainError: the data lacks a split or has an empty one, or the processes cannot share the batches.
+            TrainError: the data lacks a split, or has nothing to train on, or the processes cannot share the batches.
         """
         for length, _ in config.lengths:
             if config.batch_tokens // length % world.size:
@@ -46,7 +46,8 @@ class Run:
         torch.manual_seed(config.seed)
         self.config, self.world = config, world
         self.train = Windows(_split(data, "train"), config.seed, config.semitones, config.stretches)
-        self.validation = Windows(_split(data, "validation"), VALIDATION_SEED)
+        held_out = _split(data, "validation")
+        self.validation = Windows(held_out, VALIDATION_SEED) if len(held_out) else None  # one's own few pieces may all be in training
         self.model = placed(Transformer(config.model), world)
         self.optimisers = Optimisers(self.model, config)
         self.progress = Progress(data_hash=str(data.manifest.get("content_hash", "")))
@@ -128,11 +129,13 @@ class Run:
     # looking and keeping
 
     @torch.no_grad()
-    def glance(self) -> float:
+    def glance(self) -> float | None:
         """Mean NLL of the weights that are kept over a few fixed windows of the validation split: quick, to compare within a run.
 
-        `preludio evaluate` is exact.
+        `preludio evaluate` is exact. None if the split is empty.
         """
+        if self.validation is None:
+            return None
         length = min(self.config.model.window, max(self.config.lengths)[0])
         total, count = 0.0, 0
         with self._with_what_is_kept():

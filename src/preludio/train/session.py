@@ -108,6 +108,8 @@ def _introduce(run: Run, setup: Setup, voice: Voice) -> None:
         f"{config.model.n_parameters:,} parameters learn from {len(split):,} pieces ({len(split.ids):,} tokens) {where} "
         f"to step {config.steps:,} on {run.world.device.type}{processes}; Ctrl-C saves and stops"
     )
+    if run.validation is None:
+        voice.say("the validation split is empty: nothing will tell when it begins to learn by heart")
     if config.compile:
         voice.say("the first step compiles, which takes a minute")
 
