@@ -491,6 +491,22 @@ def test_tensorboard_is_an_extra(data: Path, tmp_path: Path, capsys: pytest.Capt
     assert not (tmp_path / "run").exists()
 
 
+def test_tensorboard_has_the_figures_of_the_log(tmp_path: Path) -> None:
+    """And none twice after a sitting that was killed."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs TensorBoard")
+    for from_step, steps in ((0, range(1, 5)), (2, range(3, 7))):
+        board = log.Board(tmp_path, from_step)
+        for row in a_log(6, every=3):
+            if row["step"] in steps:
+                board.append(row)
+        board.close()
+    told = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    told.Reload()
+    assert [event.step for event in told.Scalars("loss")] == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in told.Scalars("validation")] == [3, 6]
+    np.testing.assert_allclose([event.value for event in told.Scalars("loss")], [row["loss"] for row in a_log(6)], rtol=1e-6)
+
+
 def test_settings_of_a_state_are_those_of_the_run(finished: Path) -> None:
     told = TrainConfig.from_table(state.settings(finished / state.FILE), "the state")
     assert told.model == ModelConfig(16, 2, 2, 32, 32)
