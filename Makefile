@@ -3,10 +3,11 @@
 PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: help compose test lint bench clean
+.PHONY: help compose studio test lint bench clean
 
 help:
 	@echo "make compose   install what composing needs (once) and compose a new piece: piece.mid, piece.wav, piece.svg"
+	@echo "make studio    install what the studio needs (once) and open it in the browser"
 	@echo "make test      install what tests need (once) and run them all"
 	@echo "make lint      the style, type and architecture checks alone"
 	@echo "make bench     measure decoding speed on this machine"
@@ -22,6 +23,13 @@ NATIVE := hatch_build.py native_build.py $(wildcard src/preludio/engine/native/*
 	@echo "Setting up (once, about a minute) ..."
 	@$(PYTHON) -m venv .venv
 	@.venv/bin/pip install $(PIP_FLAGS) -e .
+	@touch $@
+
+studio: .venv/studio
+	@.venv/bin/preludio studio
+
+.venv/studio: .venv/ready
+	@.venv/bin/pip install $(PIP_FLAGS) -e ".[studio]"
 	@touch $@
 
 # torch first and by its version: a range alone would take the newest build with gigabytes of CUDA.

@@ -13,10 +13,12 @@ const ramp = ([from, to]) => Array.from({ length: STEPS }, (_, step) => {
 const css = ([lightness, chroma, hue], alpha = 1) => `oklch(${lightness.toFixed(3)} ${chroma.toFixed(3)} ${((hue + 360) % 360).toFixed(1)} / ${alpha})`;
 
 let tables = {};
+let inks = new Map();
 let name = "light";
 
 export function choose(theme) {
   name = theme;
+  inks = new Map();
   const { composed, given, ring } = RAMPS[theme];
   const of = (pair) => ramp(pair).map((colour) => css(colour));
   const pale = (pair) => ramp(pair).map((colour) => css(colour, ring));
@@ -27,6 +29,11 @@ const step = (velocity) => Math.min(STEPS - 1, Math.max(0, Math.floor(((velocity
 export const noteColour = (velocity, part) => tables.note[part][step(velocity)];
 export const ringColour = (velocity, part) => tables.ring[part][step(velocity)];
 export const chosen = () => name;
-export const ink = (variable) => getComputedStyle(document.documentElement).getPropertyValue(variable).trim();
+
+/** A colour of the style sheet. */
+export function ink(variable) {
+  if (!inks.has(variable)) inks.set(variable, getComputedStyle(document.documentElement).getPropertyValue(variable).trim());
+  return inks.get(variable);
+}
 
 choose("light");

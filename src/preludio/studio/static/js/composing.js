@@ -152,6 +152,10 @@ export class Composing {
       return;
     }
     studio.piece = piece;
+    if (piece.version && !studio.takes.open) {
+      const shown = new Set(studio.player.notes.map(String));
+      studio.player.add(piece.version.notes.filter((note) => !shown.has(String(note)))); // kept, and on its way here when it was stopped
+    }
     studio.begin.follow(piece);
     studio.facts(piece);
   }

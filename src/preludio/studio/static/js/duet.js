@@ -10,9 +10,11 @@ import { wish } from "./shape.js";
 const BREATH_MS = 160; // the shortest
 const LONGEST_BREATH_MS = 900;
 const TOO_EARLY_MS = 450; // an answer interrupted so soon was not wanted
-const CONTEXT_NOTES = 400; // what the model hears of the conversation
+const CONTEXT_NOTES = 160; // what the model hears of the conversation
 const ANSWER_SECONDS = 14;
 const AHEAD_MS = 60;
+const SETTLED_MS = 45; // keys that are let go one by one rest between; only a longer rest is worth a question
+const LATE_MS = 150; // a note that arrives later than this would limp
 
 export class Duet extends EventTarget {
   constructor(hands, sampler, player) {
@@ -86,7 +88,7 @@ export class Duet extends EventTarget {
     this.#cut(at);
     const answer = { restedAt: at, beganAt: null, notes: [], sounding: [], shiftMs: null, done: false, abort: new AbortController(), bus: this.sampler.silent ? null : this.sampler.bus() };
     this.answer = answer;
-    this.#ask(answer);
+    setTimeout(() => { if (this.answer === answer) this.#ask(answer); }, SETTLED_MS);
   }
 
   async #ask(answer) {
@@ -133,6 +135,7 @@ export class Duet extends EventTarget {
     if (!due.length) return;
     answer.notes = answer.notes.filter((note) => !due.includes(note));
     for (const [onset, offset, pitch, velocity] of due) {
+      if (onset + answer.shiftMs < now - LATE_MS) continue;
       const [at, until] = [onset + answer.shiftMs, offset + answer.shiftMs];
       if (answer.bus) this.sampler.strike(pitch, velocity, this.sampler.context.currentTime + Math.max(0, at - now) / 1000, (until - at) / 1000, answer.bus);
       const row = [at - this.originMs, until - this.originMs, pitch, velocity];

@@ -1,7 +1,7 @@
 // The piano roll on a canvas: time runs to the right, pitch upwards, colour is strength.
 
 import { clock } from "./i18n.js";
-import { ink, noteColour, ringColour } from "./colours.js";
+import { chosen, ink, noteColour, ringColour } from "./colours.js";
 
 const LONGEST_MS = 20_000; // no note sounds longer
 const FIT_MS = 75_000; // a piece up to so long is shown whole
@@ -40,6 +40,7 @@ export class Roll {
 
   measure() {
     const { clientWidth, clientHeight } = this.canvas;
+    this.drawn = null;
     this.width = clientWidth;
     this.height = clientHeight;
     const ratio = devicePixelRatio || 1;
@@ -69,6 +70,9 @@ export class Roll {
 
   /** Which keys are shown: those of the piece, and some room. */
   #fitPitch() {
+    const { notes } = this.source;
+    if (this.fitted && this.measured === notes.length) return;
+    this.measured = notes.length;
     let [low, high] = [127, 0];
     for (const note of this.source.notes) {
       if (note[2] < low) low = note[2];
@@ -108,6 +112,7 @@ export class Roll {
     this.position = position;
     this.#fitPitch();
     this.#follow(playing);
+    if (this.#unchanged(position, playing, extra.frontierMs)) return;
     const { context: c, width, height } = this;
     c.clearRect(0, 0, width, height);
     this.lane = (height - (this.small ? 0 : AXIS)) / (this.high - this.low + 1);
@@ -118,6 +123,16 @@ export class Roll {
     for (const ms of this.seams) this.#line(c, ms, ink("--edge"), [3, 4]);
     if (this.source.endMs && !this.exact) this.#playhead(c, position);
     if (this.hover !== null && this.source.endMs) this.#hovered(c);
+  }
+
+  /** A still picture is not drawn again: an open page that rests costs nothing. */
+  #unchanged(position, playing, frontierMs) {
+    const { source, startMs, zoom, hover, low, high, seams } = this;
+    const place = this.exact ? 0 : Math.round(position * this.scale * 2);
+    const picture = [place, playing, source.notes.length, source.endMs, source.notes, startMs, zoom, hover, low, high, seams, frontierMs, chosen()];
+    const same = this.drawn?.every((value, index) => value === picture[index]) ?? false;
+    this.drawn = picture;
+    return same;
   }
 
   #y(pitch) {

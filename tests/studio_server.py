@@ -1,0 +1,82 @@
+"""A studio in a process of its own, for the tests that a browser or a killed process is needed for."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from preludio import checkpoint
+from preludio.checkpoint import SIZES, Checkpoint, array_shapes
+
+STARTED_SECONDS = 60
+
+
+def restless_model(folder: Path, size: str = "tiny", window: int = 256) -> Path:
+    """A model that strikes keys at random."""
+    config = dataclasses.replace(SIZES[size], window=window)
+    rng = np.random.default_rng(0)
+    arrays = {name: np.ones(shape) if name.endswith("norm") else rng.normal(0, 0.1, shape) for name, shape in array_shapes(config).items()}
+    checkpoint.save(folder, Checkpoint(config, {name: array.astype(np.float32) for name, array in arrays.items()}, {}))
+    return folder
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Server:
+    """Can be killed, and started again on the same port with the same pieces."""
+
+    def __init__(self, data: Path, model: Path) -> None:
+        self.data, self.model, self.port = data, model, free_port()
+        self.process: subprocess.Popen[str] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "preludio", "studio", "--no-browser", "--port", str(self.port)]
+        command += ["--data", str(self.data), "--model", str(self.model), "--engine", "numpy"]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
+        start = time.monotonic()
+        while True:
+            try:
+                self.get("/api/state")
+                return
+            except (urllib.error.URLError, ConnectionError):
+                assert self.process.poll() is None, self.process.stdout and self.process.stdout.read()
+                assert time.monotonic() - start < STARTED_SECONDS, "the studio did not start"
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        """As a crash does: it is told nothing."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.communicate()
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(f"{self.address}{path}", timeout=30) as answer:
+            return json.load(answer)

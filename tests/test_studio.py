@@ -1,0 +1,646 @@
+"""The studio's server: what it composes, keeps and refuses. The page in a browser has tests of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from studio_server import Server, restless_model
+
+import preludio
+from preludio import render
+from preludio.errors import OutputError, RequestError
+from preludio.performance import Performance
+
+pytest.importorskip("fastapi", reason="needs preludio[studio]")
+
+from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from preludio.studio import Settings, create_app, themes
+from preludio.studio.guard import HEADERS
+from preludio.studio.music import COMPOSED, GIVEN, Beginning, Music, pack
+from preludio.studio.pieces import file_name
+from preludio.studio.serve import slots
+from preludio.studio.store import Store, Vanished, data_folder, folded
+from preludio.studio.themes import THEMES
+from preludio.studio.turns import Tell, Turns
+from preludio.studio.wishes import MAX_SECONDS
+
+STATIC = Path(preludio.__file__).parent / "studio" / "static"
+HERE = "http://127.0.0.1:7388"
+
+
+@pytest.fixture(scope="module")
+def composer(tmp_path_factory: pytest.TempPathFactory) -> preludio.Composer:
+    return preludio.Composer.from_pretrained(restless_model(tmp_path_factory.mktemp("model"), window=128), "numpy")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "new" / "studio.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def client(composer: preludio.Composer, store: Store) -> Iterator[TestClient]:
+    with TestClient(create_app(composer, store, slots=1), base_url=HERE) as client:
+        yield client
+
+
+Event = dict[str, Any]
+Response = Any
+
+
+def events(response: Response) -> Iterator[Event]:
+    """Server-sent events, as objects."""
+    kind = ""
+    for line in response.iter_lines():
+        if line.startswith("event: "):
+            kind = line.removeprefix("event: ")
+        elif line.startswith("data: "):
+            yield {"event": kind} | json.loads(line.removeprefix("data: "))
+
+
+def composed(client: TestClient, **wish: Any) -> list[Event]:
+    with client.stream("POST", "/api/compose", json={"seconds": 5} | wish) as response:
+        assert response.status_code == 200
+        return list(events(response))
+
+
+def told(said: list[Event], take: int = 0) -> list[list[int]]:
+    """All notes of a take that were told."""
+    started = next(event for event in said if event["event"] == "started")
+    notes = started["kept"] + [note for event in said if event["event"] == "notes" for note in event["takes"].get(str(take), [])]
+    return sorted(notes, key=lambda note: (note[0], note[2]))
+
+
+def whole(client: TestClient, piece: str) -> Any:
+    response = client.get(f"/api/pieces/{piece}")
+    assert response.status_code == 200
+    return response.json()
+
+
+def problem(response: Response) -> tuple[int, str]:
+    assert set(response.json()) == {"code", "message"}
+    return response.status_code, response.json()["code"]
+
+
+def midi(n: int = 8) -> bytes:
+    return preludio.write_midi(Performance([(i * 250, i * 250 + 200, 60 + i % 12, 70) for i in range(n)], [(100, 900)]))
+
+
+def uploaded(client: TestClient, name: str = "tune.mid") -> Any:
+    response = client.post("/api/pieces/midi", params={"name": name}, content=midi())
+    assert response.status_code == 201
+    return response.json()
+
+
+# Composing
+
+
+def test_a_piece_from_nothing_is_told_as_it_is_kept(client: TestClient) -> None:
+    said = composed(client, seed=3)
+    assert [event["event"] for event in said if event["event"] != "notes"] == ["started", "done"]
+    piece = whole(client, said[-1]["piece"]["id"])
+    assert piece["version"]["notes"] == told(said)
+    assert piece["finished"]
+    assert piece["version"]["wishes"] == {"seconds": 5, "seed": 3, "temperature": 1, "top_p": 1, "min_p": 0, "take": 0}
+    assert all(note[5] == COMPOSED for note in told(said))
+
+
+def test_it_is_the_piece_that_the_library_composes(client: TestClient, composer: preludio.Composer) -> None:
+    said = composed(client, seed=11)
+    assert [note[:4] for note in told(said)] == [list(note) for note in composer.compose(seconds=5, seed=11).notes.tolist()]
+
+
+def test_a_continuation_keeps_what_was_before_pedal_and_all(client: TestClient) -> None:
+    before = uploaded(client)
+    said = composed(client, piece=before["id"], from_ms=1000)
+    notes = told(said)
+    assert said[0]["from_ms"] <= 1000
+    given_notes = [note for note in notes if note[5] == GIVEN]
+    assert [note[0] for note in given_notes] == [0, 250, 500, 750]
+    assert given_notes[0][4] == 900  # held by the pedal
+    assert all(note[0] >= said[0]["from_ms"] for note in notes if note[5] == COMPOSED)
+    assert whole(client, before["id"])["version"]["notes"] == notes
+
+
+def test_from_here_again_undo_and_redo(client: TestClient) -> None:
+    piece = uploaded(client)["id"]
+    composed(client, piece=piece)
+    first = whole(client, piece)["version"]
+    composed(client, piece=piece, from_ms=4000)
+    second = whole(client, piece)["version"]
+    assert second["parent"] == first["id"]
+    assert client.post(f"/api/pieces/{piece}/undo").json()["version"] == first
+    assert client.post(f"/api/pieces/{piece}/undo").json()["version"]["kind"] == "midi"
+    nothing_before = client.post(f"/api/pieces/{piece}/undo").json()
+    assert nothing_before["version"]["kind"] == "midi"
+    assert not nothing_before["can_undo"]
+    assert client.post(f"/api/pieces/{piece}/redo").json()["version"] == first
+    assert client.post(f"/api/pieces/{piece}/redo").json()["version"] == second
+    assert client.post(f"/api/pieces/{piece}/redo").json()["version"] == second
+    assert len(whole(client, piece)["history"]) == 3
+
+
+def test_redo_leads_to_the_take_that_was_kept(client: TestClient) -> None:
+    piece = uploaded(client)["id"]
+    said = composed(client, piece=piece, takes=3)
+    versions = said[0]["versions"]
+    assert said[-1]["piece"]["choosing"] == versions
+    assert whole(client, piece)["version"]["kind"] == "midi"
+    for take, version in enumerate(versions):
+        assert client.get(f"/api/pieces/{piece}/versions/{version}").json()["notes"] == told(said, take)
+    kept = client.put(f"/api/pieces/{piece}/head", json={"version": versions[1]}).json()
+    assert kept["choosing"] == []
+    assert client.post(f"/api/pieces/{piece}/undo").json()["version"]["kind"] == "midi"
+    assert client.post(f"/api/pieces/{piece}/redo").json()["head"] == versions[1]
+
+
+def test_takes_are_let_go_of_by_undo(client: TestClient) -> None:
+    piece = uploaded(client)["id"]
+    composed(client, piece=piece, takes=2)
+    after = client.post(f"/api/pieces/{piece}/undo").json()
+    assert (after["choosing"], after["version"]["kind"]) == ([], "midi")
+
+
+def test_what_was_broken_off_stays_and_what_never_had_a_note_never_was(composer: preludio.Composer, store: Store) -> None:
+    from preludio.studio.composing import Studio, Wish
+    from preludio.studio.turns import Stopped
+
+    studio, stop, said = Studio(composer, store), threading.Event(), []
+
+    def tell(event: Event) -> None:
+        said.append(event)
+        if event["event"] == "notes" and event["takes"]:
+            stop.set()
+
+    with pytest.raises(Stopped):
+        studio.compose(None, None, Wish(seconds=300), tell, stop)
+    (piece,) = store.pieces()
+    assert not piece["finished"]
+    assert store.music(piece["head"]).rows() == told(said)
+    with pytest.raises(Stopped):
+        studio.compose(piece["id"], None, Wish(seconds=300), lambda _: None, stop)  # stopped before its first note
+    assert store.piece(piece["id"])["head"] == piece["head"]
+    assert len(store.history(piece["id"])) == 1
+    with pytest.raises(Stopped):
+        studio.compose(None, None, Wish(seconds=300), lambda _: None, stop)
+    assert len(store.pieces()) == 1
+
+
+def test_a_full_disk_ends_it_in_one_sentence_and_keeps_what_was_told(client: TestClient, store: Store) -> None:
+    said = composed(client)
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+    after = composed(client, seconds=600)
+    assert after[-1] == {"event": "error", "code": "disk_full", "message": after[-1]["message"]}
+    assert whole(client, said[-1]["piece"]["id"])["version"]["notes"] == told(said)
+    store._connection.execute("PRAGMA max_page_count = 1000000")
+    assert composed(client)[-1]["event"] == "done"
+
+
+def test_an_answer_goes_on_from_the_phrase_and_nothing_is_kept(client: TestClient) -> None:
+    phrase = [[i * 200, i * 200 + 150, 60 + i, 80, 0] for i in range(6)]
+    with client.stream("POST", "/api/answer", json={"notes": phrase, "seconds": 5}) as response:
+        said = list(events(response))
+    notes = [note for event in said if event["event"] == "notes" for note in event["notes"]]
+    assert notes
+    assert all(note[0] >= 1130 for note in notes)
+    assert client.get("/api/pieces").json() == []
+
+
+# Turns
+
+
+def test_work_takes_turns_and_each_in_line_knows_its_place() -> None:
+    import asyncio
+
+    async def three() -> list[list[Event]]:
+        turns = Turns(1, lambda error: {"event": "error", "code": str(error)})
+        gate = threading.Event()
+
+        def work(tell: Tell, _: threading.Event) -> None:
+            gate.wait(20)
+            tell({"event": "done"})
+
+        tickets = [turns.enter(work) for _ in range(4)]
+        await asyncio.sleep(0.05)
+        assert (turns.n_running, turns.n_waiting) == (1, 3)
+        turns.leave(tickets[2])  # the page was closed
+        gate.set()
+        said = [[event async for event in turns.events(tickets[number])] for number in (0, 1, 3)]
+        while turns.n_running:
+            await asyncio.sleep(0.01)
+        turns.close()
+        return said
+
+    first, second, last = asyncio.run(three())
+    assert [event["event"] for event in first] == ["done"]
+    assert [event.get("place") for event in second if event["event"] == "queued"][-1] == 1
+    places = [event["place"] for event in last if event["event"] == "queued"]
+    assert places == sorted(places, reverse=True)
+    assert (places[0], places[-1]) == (3, 1)
+
+
+def test_a_fault_of_the_work_is_told_and_the_next_has_its_turn() -> None:
+    import asyncio
+
+    def broken(*_: Any) -> None:
+        raise ValueError("ouch")
+
+    async def both() -> list[list[Event]]:
+        turns = Turns(1, lambda error: {"event": "error", "code": str(error)})
+        tickets = [turns.enter(broken), turns.enter(lambda tell, _: tell({"event": "done"}))]
+        said = [[event async for event in turns.events(ticket)] for ticket in tickets]
+        turns.close()
+        return said
+
+    assert [[event["event"] for event in said if event["event"] != "queued"] for said in asyncio.run(both())] == [["error"], ["done"]]
+
+
+def test_at_least_one_composes() -> None:
+    assert slots() >= 1
+
+
+# Keeping
+
+
+NOTES = st.lists(
+    st.tuples(st.integers(0, 10_000), st.integers(1, 5000), st.integers(21, 108), st.integers(1, 127)).map(
+        lambda n: (n[0], n[0] + n[1], *n[2:])
+    ),
+    min_size=1,
+    max_size=30,
+)
+
+
+def test_notes_that_are_sent_twice_are_kept_once(store: Store) -> None:
+    """In any cuts: whoever does not know whether their notes arrived sends them again."""
+    rng = np.random.default_rng(0)
+    piece = store.create()
+    for n in rng.integers(1, 30, 12).tolist():
+        rows = [(i * 100, i * 100 + 90, 60 + i, 64) for i in range(n)]
+        parts = rng.integers(0, 2, n).astype(np.uint8)
+        version, known = store.add_version(piece, "played", Music()), 0
+        while known < n:
+            place = int(rng.integers(0, known + 1))
+            stop = int(rng.integers(known + 1, n + 1))
+            known = store.append(version, pack(rows[place:stop]), parts[place:stop], place)
+        assert np.array_equal(store.music(version).notes, pack(rows))
+        assert np.array_equal(store.music(version).parts, parts)
+        with pytest.raises(Vanished):
+            store.append(version, pack(rows), parts, known + 1)  # a gap: something is missing
+
+
+@settings(max_examples=25, deadline=None)
+@given(NOTES, st.integers(0, 16_000))
+def test_a_beginning_keeps_who_made_each_note(rows: list[Any], from_ms: int) -> None:
+    music = Music(pack(rows), np.arange(len(rows), dtype=np.uint8) % 2)
+    beginning = Beginning.of(music, from_ms, window=4096)
+    if beginning.prompt is None:
+        assert all(onset >= from_ms - from_ms % 10 for onset, *_ in rows)
+        return
+    made: dict[tuple[int, int], set[int]] = {}
+    for (onset, _, pitch, _), part in zip(rows, music.parts.tolist(), strict=True):
+        made.setdefault((onset, pitch), set()).add(part)
+    kept = beginning.kept
+    for note, part in zip(kept.notes.tolist(), kept.parts.tolist(), strict=True):
+        assert part in made[note[0], note[2]]
+    assert kept.performance.duration_ms <= beginning.from_ms + 10 <= from_ms + 20  # to the step
+
+
+def test_rows_say_who_made_each_note_whatever_their_order() -> None:
+    music = Music(
+        pack([(500, 600, 64, 70), (0, 100, 60, 80), (0, 90, 72, 90)]), np.array([1, 0, 1], np.uint8), np.array([[50, 300]], np.int32)
+    )
+    assert music.rows() == [[0, 100, 60, 80, 300, 0], [0, 90, 72, 90, 300, 1], [500, 600, 64, 70, 600, 1]]
+
+
+def test_search_looks_past_case_accents_and_finds_numbers(store: Store) -> None:
+    for title in ("Lluvia de Otoño", "100 % rain_", ""):
+        piece = store.create(title)
+        store.set_head(piece, store.add_version(piece, "played", Music(pack([(0, 10, 60, 64)]), np.zeros(1, np.uint8))))
+    titles = {search: [piece["title"] for piece in store.pieces(search)] for search in ("OTONO", "%", "_", "Prelude No. 3", "xyz")}
+    assert titles == {"OTONO": ["Lluvia de Otoño"], "%": ["100 % rain_"], "_": ["100 % rain_"], "Prelude No. 3": [""], "xyz": []}
+    assert folded("ÄÖÜ ñ") == "aou n"
+
+
+def test_two_studios_share_one_file(store: Store) -> None:
+    other = Store(store.path)
+    piece = store.create("shared")
+    assert other.piece(piece)["title"] == "shared"
+    other.close()
+
+
+def test_deleted_pieces_are_gone_after_a_month(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    piece = store.create("old")
+    version = store.add_version(piece, "played", Music(pack([(0, 10, 60, 64)]), np.zeros(1, np.uint8)))
+    store.delete(piece)
+    month_ms = 31 * 24 * 3600 * 1000
+    from preludio.studio import store as module
+
+    now = module.now_ms()
+    monkeypatch.setattr(module, "now_ms", lambda: now + month_ms)
+    Store(store.path).close()
+    with pytest.raises(Vanished):
+        store.restore(piece)
+    with pytest.raises(Vanished):
+        store.music(version)
+
+
+def test_a_file_that_is_no_store_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "studio.db"
+    path.write_text("once upon a time, and no SQLite " * 40)
+    with pytest.raises(OutputError, match="choose another folder with --data"):
+        Store(path)
+    with pytest.raises(OutputError, match="--data"):
+        Store(path / "below" / "studio.db")
+    newer = sqlite3.connect(tmp_path / "newer.db")
+    newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    with pytest.raises(OutputError, match="newer Preludio"):
+        Store(tmp_path / "newer.db")
+
+
+def test_pieces_lie_where_the_system_keeps_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    assert data_folder() == tmp_path / "preludio"
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert data_folder().parts[-3:] == ("Library", "Application Support", "preludio")
+
+
+# Pieces
+
+
+def test_rename_star_delete_restore(client: TestClient) -> None:
+    piece = uploaded(client, "C:\\music\\My_first tune.final.mid")
+    assert piece["title"] == "My first tune.final"
+    at = f"/api/pieces/{piece['id']}"
+    changed = client.patch(at, json={"title": "  A\n\tB\x00 ", "starred": True}).json()
+    assert (changed["title"], changed["starred"]) == ("A B", True)
+    assert [found["id"] for found in client.get("/api/pieces", params={"starred": True}).json()] == [piece["id"]]
+    assert client.delete(at).status_code == 204
+    assert problem(client.get(at)) == (404, "gone")
+    assert problem(client.patch(at, json={"title": "x"})) == (404, "gone")
+    assert client.get("/api/pieces").json() == []
+    assert client.post(f"{at}/restore").json()["title"] == "A B"
+
+
+def test_downloads_are_the_piece(client: TestClient) -> None:
+    piece = uploaded(client)
+    at = f"/api/pieces/{piece['id']}/download"
+    performance = preludio.read_midi(midi())
+    assert preludio.read_midi(client.get(f"{at}/mid").content) == performance
+    assert client.get(f"{at}/svg").text == render.roll_svg(performance, prompt_ms=1950, title="tune")
+    assert client.get(f"{at}/png").content.startswith(b"\x89PNG")
+    sound = client.get(f"{at}/wav")
+    assert sound.content[:4] == b"RIFF"
+    assert sound.headers["content-disposition"] == 'attachment; filename="tune.wav"'
+    assert problem(client.get(f"{at}/exe")) == (422, "bad_value")
+
+
+@given(st.text(max_size=200), st.integers(1, 10**9))
+def test_a_download_has_a_name_that_any_system_takes(title: str, number: int) -> None:
+    name = file_name({"title": title, "number": number}, "mid")
+    assert name.endswith(".mid")
+    assert not set(name[:-4]) & set('/\\:*?"<>|\n\r\t\0.')
+    assert name[:-4].strip()
+
+
+def test_what_is_played_grows_and_a_composed_version_does_not(client: TestClient) -> None:
+    piece = client.post("/api/pieces", json={"notes": [[0, 100, 60, 70, 0]], "kind": "duet"}).json()
+    more = {"version": piece["head"], "place": 1, "notes": [[200, 300, 62, 70, 1]]}
+    for _ in range(2):
+        assert client.post(f"/api/pieces/{piece['id']}/notes", json=more).json() == {"n_notes": 2}
+    assert [note[5] for note in whole(client, piece["id"])["version"]["notes"]] == [0, 1]
+    tune = uploaded(client)
+    assert problem(client.post(f"/api/pieces/{tune['id']}/notes", json=more | {"version": tune["head"]})) == (422, "bad_value")
+    assert problem(client.post(f"/api/pieces/{tune['id']}/notes", json=more)) == (404, "gone")  # another piece's version
+
+
+BAD_BODIES: list[tuple[str, str, bytes, tuple[int, str]]] = [
+    ("POST", "/api/compose", b'{"seconds": NaN}', (422, "bad_value")),
+    ("POST", "/api/compose", b'{"seconds": 1e999}', (422, "bad_value")),
+    ("POST", "/api/compose", b'{"seconds": 601}', (422, "bad_value")),
+    ("POST", "/api/compose", b'{"temperature": 0}', (422, "bad_value")),
+    ("POST", "/api/compose", b'{"seed": 4294967296}', (422, "bad_value")),
+    ("POST", "/api/compose", b'{"takes": 64}', (422, "bad_value")),
+    ("POST", "/api/compose", b'{"sceonds": 3}', (422, "bad_value")),
+    ("POST", "/api/compose", b"[" * 100_000, (400, "bad_value")),
+    ("POST", "/api/compose", b'{"piece": "vanished"}', (404, "gone")),
+    ("POST", "/api/compose", b'{"piece": "../../etc"}', (422, "bad_value")),
+    ("POST", "/api/answer", b'{"notes": [[5, 1, 60, 64, 0]]}', (422, "bad_value")),
+    ("POST", "/api/answer", b'{"notes": [[0, 1, 128, 64, 0]]}', (422, "bad_value")),
+    ("POST", "/api/pieces", b"{}", (422, "bad_value")),
+    ("POST", "/api/pieces", b'{"theme": "silence"}', (404, "gone")),
+    ("POST", "/api/pieces/midi", b"", (400, "bad_midi")),
+    ("POST", "/api/pieces/midi", b"MThd\0\0\0\6", (400, "bad_midi")),
+    ("POST", "/api/pieces/midi", preludio.write_midi(Performance()), (400, "empty_midi")),
+    ("POST", "/api/pieces/midi", preludio.write_midi(Performance([(0, 4 * 3_600_000, 60, 64)])), (400, "long_midi")),
+    ("POST", "/api/pieces/midi", bytes(16_000_001), (413, "too_big")),
+    ("PATCH", "/api/pieces/x", b'{"title": "\\ud800"}', (422, "bad_value")),
+    ("GET", "/api/pieces/99999999999/versions/99999999999999999999", b"", (422, "bad_value")),
+    ("GET", "/api/nonesuch", b"", (404, "gone")),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "expected"), BAD_BODIES, ids=lambda value: str(value)[:40])
+def test_bad_input_is_a_code_and_a_sentence(client: TestClient, method: str, path: str, body: bytes, expected: tuple[int, str]) -> None:
+    headers = {} if "midi" in path else {"content-type": "application/json"}
+    assert problem(client.request(method, path, content=body, headers=headers)) == expected
+    assert client.get("/api/pieces").json() == []
+
+
+def test_a_body_without_a_length_is_counted_too(client: TestClient) -> None:
+    def endless() -> Iterator[bytes]:
+        for _ in range(20):
+            yield bytes(1_000_000)
+
+    assert client.post("/api/pieces/midi", content=endless()).status_code == 413
+
+
+def test_a_fault_of_our_own_is_told_and_traced(
+    composer: preludio.Composer, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(store, "pieces", broken)
+    with TestClient(create_app(composer, store, slots=1), base_url=HERE, raise_server_exceptions=False) as client:
+        assert problem(client.get("/api/pieces")) == (500, "our_fault")
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+# Strangers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example", "", "localhost.evil.example:7388", "[::1", "192.168.0.7:7388"])
+def test_another_name_for_this_machine_is_refused(client: TestClient, host: str) -> None:
+    """A page of evil.example may have that name lead here, and would then be of the same origin."""
+    assert problem(client.get("/api/pieces", headers={"host": host})) == (421, "wrong_host")
+
+
+@pytest.mark.parametrize("host", ["localhost:7388", "[::1]:7388", "127.0.0.1"])
+def test_our_own_names_are_taken(client: TestClient, host: str) -> None:
+    assert client.get("/api/state", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"},
+        {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"},
+    ],
+    ids=str,
+)
+def test_another_sites_page_is_refused(client: TestClient, headers: dict[str, str]) -> None:
+    assert problem(client.post("/api/pieces", json={"theme": "bach"}, headers=headers)) == (403, "wrong_origin")
+    assert problem(client.get("/piano/levels.json", headers=headers)) == (403, "wrong_origin")
+    assert client.get("/api/pieces").json() == []
+
+
+def test_a_link_from_elsewhere_opens_the_page(client: TestClient) -> None:
+    assert client.get("/p/abc", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}).status_code == 200
+
+
+def test_every_answer_carries_the_policy(client: TestClient) -> None:
+    for path in ("/", "/p/x", "/api", "/api/openapi.json", "/static/js/main.js", "/piano/060-077.ogg", "/api/nonesuch"):
+        headers = client.get(path).headers
+        assert {name: headers[name] for name in HEADERS} == HEADERS
+    assert "unsafe" not in HEADERS["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/piano/../../errors.py", "/piano/ATTRIBUTION.md", "/static//etc/passwd"]
+)
+def test_paths_are_confined(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_beyond_this_machine_a_token_opens_the_door(composer: preludio.Composer, store: Store) -> None:
+    with TestClient(
+        create_app(composer, store, slots=1, token="secret"), base_url="http://10.0.0.5:7388", follow_redirects=False
+    ) as client:
+        for request in ({}, {"token": "wrong"}, {"token": "sécret"}):
+            assert problem(client.get("/", params=request)) == (401, "no_token")
+        assert problem(client.get("/api/pieces", params={"token": "secret"})) == (401, "no_token")  # addresses are written down in logs
+        assert client.get("/api/pieces", headers={"authorization": "Bearer secret"}).status_code == 200
+        assert problem(client.get("/api/pieces", headers={"authorization": "Bearer nonsense"})) == (401, "no_token")
+        welcome = client.get("http://10.0.0.5:7388//evil.example/x", params={"token": "secret"})
+        assert (welcome.status_code, welcome.headers["location"]) == (303, "/evil.example/x")
+        assert "HttpOnly; SameSite=Strict" in welcome.headers["set-cookie"]
+        assert client.get("/").status_code == 200  # with the cookie
+
+
+# The page's parts
+
+
+def test_both_languages_say_the_same_things() -> None:
+    english, spanish = (json.loads((STATIC / "lang" / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "es"))
+    assert english.keys() == spanish.keys()
+    for key, text in english.items():
+        assert text.strip() and spanish[key].strip()
+        assert sorted(re.findall(r"\{\w+\}", text)) == sorted(re.findall(r"\{\w+\}", spanish[key])), key
+
+
+def test_every_word_that_the_page_asks_for_is_there() -> None:
+    words = json.loads((STATIC / "lang" / "en.json").read_text(encoding="utf-8"))
+    pages = " ".join(path.read_text(encoding="utf-8") for path in STATIC.glob("*.html"))
+    scripts = " ".join(path.read_text(encoding="utf-8") for path in STATIC.glob("js/*.js"))
+    asked = set(re.findall(r'data-t(?:-label|-placeholder)?="(\w+)"', pages)) | set(re.findall(r'\bt\("(\w+)"', scripts))
+    assert asked <= words.keys()
+    source = " ".join(path.read_text(encoding="utf-8") for path in (STATIC.parent).glob("*.py"))
+    codes = set(re.findall(r'(?:Problem|Refused)\(\d+, "(\w+)"', source)) | set(re.findall(r'return \d+, "(\w+)"', source))
+    assert len(codes) > 10
+    assert {f"e_{code}" for code in codes} <= words.keys()
+    unsaid = {key for key in words if not re.search(rf"\b{key}\b|`{key[:2]}\$|`mood\$", pages + scripts)}
+    assert not {key for key in unsaid if not key.startswith(("e_", "v_", "mood"))}
+
+
+def test_the_page_loads_nothing_from_elsewhere() -> None:
+    for path in STATIC.rglob("*.*"):
+        assert not re.search(r"(?:src|href|url|import|fetch)\W{1,3}(?:https?:)?//", path.read_text(encoding="utf-8")), path
+
+
+def test_the_api_describes_itself(client: TestClient) -> None:
+    api = client.get("/api/openapi.json").json()
+    assert {"/api/compose", "/api/answer", "/api/pieces", "/api/pieces/{piece}/undo"} <= api["paths"].keys()
+    assert api["components"]["schemas"]["ComposeWish"]["properties"]["seconds"]["maximum"] == MAX_SECONDS
+    assert "apipage.js" in client.get("/api").text
+
+
+# Themes
+
+
+@pytest.mark.parametrize("name", THEMES)
+def test_a_theme_fits_together(name: str) -> None:
+    """Its voices end together (the last note may ring), in a piano's range, and it is long enough to go on from."""
+    theme = THEMES[name]
+    lengths = [sum(float(event.partition(":")[2]) for event in voice.line.split()) for voice in theme.voices]
+    assert max(lengths) - min(lengths) <= 2, lengths
+    performance = themes.performance(theme)
+    assert 7_000 < performance.duration_ms < 35_000
+    assert len(performance) >= 30
+    assert 21 <= performance.notes["pitch"].min() <= performance.notes["pitch"].max() <= 108
+    assert len(preludio.tokens.encode(performance)) < 1000
+
+
+def test_the_themes_begin_as_everyone_knows_them() -> None:
+    """Spot checks: the first keys of each melody, an octave's worth of music history."""
+    first = {name: themes.performance(theme).notes["pitch"].tolist() for name, theme in THEMES.items()}
+    assert first["bach"][:8] == [60, 64, 67, 72, 76, 67, 72, 76]
+    assert first["beethoven"][:9] == [76, 75, 76, 75, 76, 71, 74, 72, 45]
+    assert [pitch for pitch in first["satie"] if pitch > 68][:4] == [78, 81, 79, 78]
+    assert first["joplin"][:2] == [74, 86]
+
+
+def test_there_are_eight_from_bach_to_joplin(client: TestClient) -> None:
+    listed = client.get("/api/themes").json()
+    assert len(listed) == 8
+    assert (listed[0]["composer"], listed[-1]["composer"]) == ("Johann Sebastian Bach", "Scott Joplin")
+    assert all(theme["year"] < 1905 for theme in listed)
+    notes = client.get("/api/themes/chopin").json()["notes"]
+    assert client.post("/api/pieces", json={"theme": "chopin"}).json()["version"]["notes"] == notes
+
+
+# The command
+
+
+def test_a_port_that_cannot_be_is_refused() -> None:
+    with pytest.raises(RequestError, match="0 to 65535"):
+        Settings(port=65_536)
+
+
+def test_a_second_studio_on_the_port_shows_the_first(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    with Server(tmp_path / "data", restless_model(tmp_path / "model", window=64)) as server:
+        command = [sys.executable, "-m", "preludio", "studio", "--no-browser", "--port", str(server.port), "--data", str(tmp_path / "data")]
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert ran.returncode == 0
+        assert ran.stderr == f"preludio: a studio is open already: http://127.0.0.1:{server.port}/?already\n"
+
+
+def test_a_port_of_another_program_is_one_line(tmp_path: Path) -> None:
+    import socket
+
+    from preludio.studio import serve
+
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(RequestError, match="taken by another program"):
+        serve(Settings(port=other.getsockname()[1], browser=False, data=tmp_path), print)

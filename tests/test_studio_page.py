@@ -1,0 +1,534 @@
+"""The studio in a real browser: what a person does, and what they see and hear of it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from studio_server import Server, restless_model
+
+import preludio
+from preludio.performance import Performance
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+
+ARGUMENTS = ["--autoplay-policy=no-user-gesture-required", "--mute-audio"] + (
+    ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
+)
+PATIENCE_SECONDS = 40
+SHOTS = os.environ.get("PRELUDIO_SHOTS")  # a folder: the pictures for docs/studio.md are taken on the way
+
+Page = Any
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    model = restless_model(tmp_path_factory.mktemp("model"), "small")  # slow enough to be met at work
+    with Server(tmp_path_factory.mktemp("data"), model) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Any, server: Server) -> Iterator[Open]:
+    """Opens the studio in a browser of its own; whatever the page complains of in its console is a fault."""
+    contexts, faults = [], []
+
+    def opened(path: str = "/", *, script: str = "", locale: str = "en-GB", expect_faults: bool = False, **options: Any) -> Page:
+        context = browser.new_context(locale=locale, reduced_motion="reduce", viewport={"width": 1000, "height": 800}, **options)
+        contexts.append(context)
+        if script:
+            context.add_init_script(script)
+        page = context.new_page()
+        if not expect_faults:
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        page.goto(server.address + path)
+        page.wait_for_selector("html[data-ready]")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def until(page: Page, condition: str) -> None:
+    """Waits for it by asking: the page's policy forbids the polling that playwright would inject."""
+    start = time.monotonic()
+    while not page.evaluate(f"() => Boolean({condition})"):
+        assert time.monotonic() - start < PATIENCE_SECONDS, f"not within {PATIENCE_SECONDS} s: {condition}"
+        time.sleep(0.05)
+
+
+def shown(page: Page) -> list[list[int]]:
+    notes: list[list[int]] = page.evaluate("() => preludio.player.notes")
+    return notes
+
+
+def stored(server: Server, page: Page) -> list[list[int]]:
+    piece = page.evaluate("() => preludio.piece.id")
+    notes: list[list[int]] = server.get(f"/api/pieces/{piece}")["version"]["notes"]
+    return notes
+
+
+def set_length(page: Page, place: int) -> None:
+    """By the slider's place: 0 is 15 seconds, 8 ten minutes."""
+    page.evaluate(f"() => {{ const s = document.getElementById('length'); s.value = {place}; s.dispatchEvent(new Event('input')); }}")
+
+
+def choose(page: Page, name: str, value: str) -> None:
+    page.locator(f'input[name="{name}"][value="{value}"]').check(force=True)
+
+
+def composed(page: Page, button: str = "#compose") -> None:
+    """Presses a button that composes, and waits until all is there."""
+    head = page.evaluate("() => preludio.piece?.head ?? 0")
+    page.click(button)
+    until(page, f"!preludio.composing.on && preludio.piece?.version?.finished && preludio.piece.head !== {head}")
+
+
+# The loudest sample that goes to the loudspeaker, for half a second.
+LISTEN = """async () => {
+  const { context, limiter } = preludio.sampler;
+  const ear = new AnalyserNode(context, { fftSize: 2048 });
+  limiter.connect(ear);
+  const samples = new Float32Array(ear.fftSize);
+  let loudest = 0;
+  const end = performance.now() + 500;
+  while (performance.now() < end) {
+    ear.getFloatTimeDomainData(samples);
+    loudest = Math.max(loudest, ...samples.map(Math.abs));
+    await new Promise((done) => setTimeout(done, 20));
+  }
+  limiter.disconnect(ear);
+  return loudest;
+}"""
+
+
+def loudness(page: Page) -> float:
+    loudest: float = page.evaluate(LISTEN)
+    return loudest
+
+
+def heard(page: Page) -> bool:
+    """Sound comes out: soft notes and rests may come first."""
+    return any(loudness(page) > 0.005 for _ in range(20))
+
+
+def test_one_click_composes_and_it_sounds_while_it_is_composed(visit: Open, server: Server) -> None:
+    page = visit()
+    assert page.locator("#empty").is_visible()
+    assert loudness(page) == 0
+    set_length(page, 8)
+    page.click("#compose")
+    until(page, "preludio.player.playing && preludio.player.positionMs > 300")
+    assert page.evaluate("() => preludio.composing.on")
+    assert heard(page)
+    until(page, "document.querySelectorAll('.key.lit').length")
+    assert page.locator("#empty").is_hidden()
+    assert "/p/" in page.url
+    page.click("#compose")  # now Stop
+    until(page, "!preludio.composing.on && preludio.piece.version")
+    assert {tuple(note) for note in shown(page)} <= {tuple(note) for note in stored(server, page)}
+    until(page, "document.getElementById('status').textContent.includes('Broken off')")
+    page.click("#play")
+    assert not page.evaluate("() => preludio.player.playing")
+    time.sleep(0.3)
+    assert loudness(page) < 0.001
+
+
+def test_the_transport_seeks_loops_and_changes_speed(visit: Open) -> None:
+    page = visit()
+    set_length(page, 0)
+    composed(page)
+    end_ms = page.evaluate("() => preludio.player.endMs")
+    page.click("#play")
+    box = page.locator("#canvas").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 40)
+    assert abs(page.evaluate("() => preludio.player.positionMs") - 1.02 * end_ms / 2) < 100
+    page.click("#loop")
+    page.select_option("#speed", "2")
+    page.focus("#seek")
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Escape")
+    page.click("#play")
+    until(page, f"preludio.player.playing && preludio.player.positionMs < {end_ms} / 2")  # round again
+    begin = page.evaluate("() => [preludio.player.positionMs, preludio.player.seconds]")
+    time.sleep(0.5)
+    end = page.evaluate("() => [preludio.player.positionMs, preludio.player.seconds]")
+    assert (end[0] - begin[0]) / (end[1] - begin[1]) == pytest.approx(2000, rel=0.02)  # of the audio clock
+
+
+def melody() -> Performance:
+    """With a pedal, so that notes sound on past their keys."""
+    return Performance([(beat * 400, beat * 400 + 200, 60 + 2 * beat, 70) for beat in range(10)], [(100, 900)])
+
+
+def dropped(page: Page, data: bytes, name: str = "My tune.mid") -> None:
+    page.evaluate(
+        """([text, name]) => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+          const how = { dataTransfer: transfer, bubbles: true, cancelable: true };
+          for (const kind of ["dragenter", "drop"]) document.body.dispatchEvent(new DragEvent(kind, how));
+        }""",
+        [base64.b64encode(data).decode(), name],
+    )
+
+
+def test_a_dropped_file_goes_on_from_where_one_chooses(visit: Open, server: Server) -> None:
+    page = visit()
+    dropped(page, preludio.write_midi(melody()))
+    until(page, "preludio.piece?.kind === 'midi'")
+    assert page.input_value("#title") == "My tune"
+    notes = shown(page)
+    assert len(notes) == 10
+    assert notes[0][4] == 900  # the pedal holds it
+    page.evaluate("() => { const use = document.getElementById('use'); use.value = 2000; use.dispatchEvent(new Event('input')); }")
+    assert "0:02" in page.inner_text("#use-out")
+    set_length(page, 0)
+    composed(page)
+    after = shown(page)
+    assert [note[:4] for note in after if note[5] == 0] == [note[:4] for note in notes if note[0] < 2000]
+    assert len([note for note in after if note[5] == 1]) > 5
+    assert sorted(after) == sorted(stored(server, page))
+    page.click("#undo")
+    until(page, "preludio.player.notes.length === 10")
+    assert shown(page) == notes
+
+
+def test_a_theme_sounds_and_goes_on(visit: Open) -> None:
+    page = visit()
+    choose(page, "begin", "theme")
+    page.get_by_label("Erik Satie").check(force=True)
+    until(page, "preludio.player.playing && preludio.player.notes.length > 30")
+    before = len(server_pieces(page))
+    assert page.input_value("#title") == "Erik Satie: Gymnopédie No. 1"
+    set_length(page, 0)
+    composed(page)
+    assert len(server_pieces(page)) == before + 1  # looking at a theme keeps nothing
+    assert page.evaluate("() => preludio.player.notes.some((note) => note[5] === 1)")
+
+
+def server_pieces(page: Page) -> list[Any]:
+    pieces: list[Any] = page.evaluate("async () => (await fetch('/api/pieces')).json()")
+    return pieces
+
+
+def test_three_takes_are_heard_in_turn_and_one_is_kept(visit: Open, server: Server) -> None:
+    page = visit()
+    choose(page, "begin", "theme")
+    page.get_by_label("Scott Joplin").check(force=True)
+    until(page, "preludio.player.notes.length > 30")
+    set_length(page, 0)
+    choose(page, "takes", "3")
+    page.click("#compose")
+    until(page, "preludio.takes.open && !preludio.composing.on")
+    lengths = page.evaluate("() => preludio.takes.list.map((take) => take.notes.length)")
+    assert len(lengths) == 3
+    page.get_by_role("button", name="Play take 3").click()
+    until(page, "preludio.takes.heard === 2 && preludio.player.playing")
+    assert len(shown(page)) == lengths[2]
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/studio-takes.png")
+    page.reload()  # the choice is still there
+    page.wait_for_selector("html[data-ready]")
+    until(page, "preludio.takes.open && preludio.takes.list[2].notes.length")
+    assert page.evaluate("() => preludio.takes.list.map((take) => take.notes.length)") == lengths
+    page.get_by_role("button", name="Keep this one").nth(1).click()
+    until(page, "!preludio.takes.open")
+    assert len(shown(page)) == lengths[1]
+    page.keyboard.press("Control+z")
+    until(page, "!preludio.player.notes.some((note) => note[5] === 1)")
+    page.keyboard.press("Control+Shift+z")
+    until(page, f"preludio.player.notes.length === {lengths[1]}")
+    assert sorted(shown(page)) == sorted(stored(server, page))
+
+
+def test_from_here_on_again_and_the_old_ending_is_one_undo_away(visit: Open) -> None:
+    page = visit()
+    set_length(page, 0)
+    composed(page)
+    before = shown(page)
+    page.evaluate("() => { preludio.player.pause(); preludio.player.seek(6000); }")
+    assert "0:06" in page.inner_text("#again")
+    composed(page, "#again")
+    after = shown(page)
+    assert [note[:1] + note[2:4] for note in after if note[0] < 5500] == [note[:1] + note[2:4] for note in before if note[0] < 5500]
+    assert [note for note in after if note[0] > 7000] != [note for note in before if note[0] > 7000]
+    page.click("#undo")
+    until(page, f"preludio.player.notes.length === {len(before)}")
+    assert shown(page) == before
+    page.click("#redo")
+    until(page, f"preludio.player.notes.length === {len(after)}")
+    assert sorted(shown(page)) == sorted(after)
+
+
+def test_a_killed_server_loses_no_note_that_was_shown(visit: Open, server: Server) -> None:
+    page = visit(expect_faults=True)
+    set_length(page, 8)
+    page.click("#compose")
+    until(page, "preludio.player.notes.length > 30")
+    server.kill()
+    until(page, "!document.getElementById('banner').hidden")
+    assert "does not answer" in page.inner_text("#banner")
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/studio-offline.png")
+    seen = shown(page)
+    server.start()
+    until(page, "document.getElementById('banner').hidden && preludio.piece.version")
+    assert {tuple(note) for note in seen} <= {tuple(note) for note in stored(server, page)}
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert {tuple(note) for note in seen} <= {tuple(note) for note in shown(page)}
+    assert page.evaluate("() => preludio.player.frontierMs === Infinity || preludio.player.frontierMs === null")
+
+
+def test_closing_the_page_stops_the_work(visit: Open, server: Server) -> None:
+    page = visit()
+    set_length(page, 8)
+    page.click("#compose")
+    until(page, "preludio.player.notes.length > 10")
+    assert server.get("/api/state")["running"] == 1
+    page.close()
+    start = time.monotonic()
+    while server.get("/api/state")["running"]:
+        assert time.monotonic() - start < PATIENCE_SECONDS
+        time.sleep(0.02)
+
+
+def test_the_language_is_the_browsers_until_one_switches(visit: Open) -> None:
+    page = visit(locale="es-MX")
+    assert page.inner_text("#compose") == "Componer"
+    assert page.get_attribute("html", "lang") == "es"
+    wordless = "[...document.querySelectorAll('[data-t]')].filter((e) => e.dataset.t && e.textContent === e.dataset.t).length"
+    assert page.evaluate(f"() => {wordless}") == 0
+    page.select_option("#language", "en")
+    until(page, "document.documentElement.lang === 'en'")
+    assert page.inner_text("#compose") == "Compose"
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert page.inner_text("#compose") == "Compose"
+
+
+# A MIDI keyboard that the test plays.
+FAKE_MIDI = """
+globalThis.fakeInput = { name: "Test piano", state: "connected", onmidimessage: null };
+globalThis.pressed = (...data) => fakeInput.onmidimessage({ data: Uint8Array.from(data), timeStamp: performance.now() });
+navigator.requestMIDIAccess = async () => ({ inputs: new Map([["1", fakeInput]]), onstatechange: null });
+"""
+PHRASE = """async () => {
+  for (const pitch of [60, 64, 67, 72]) {
+    pressed(0x90, pitch, 80);
+    await new Promise((done) => setTimeout(done, 60));
+    pressed(0x80, pitch, 0);
+  }
+}"""
+
+
+def test_a_duet_answers_and_is_silent_when_one_plays_again(visit: Open, server: Server) -> None:
+    page = visit(script=FAKE_MIDI)
+    page.click("#duet")
+    until(page, "preludio.duet.on && fakeInput.onmidimessage")
+    page.evaluate(PHRASE)
+    until(page, "preludio.duet.state === 'answering' && preludio.player.notes.some((note) => note[5] === 1)")
+    assert "I am answering" in page.inner_text("#duet-state")
+    assert heard(page)
+    page.evaluate("() => pressed(0x90, 48, 90)")
+    assert page.evaluate("() => preludio.duet.state") == "listening"
+    assert page.evaluate("() => preludio.duet.answer") is None
+    page.evaluate("() => pressed(0x80, 48, 0)")
+    until(page, "preludio.duet.latencies.length >= 2")
+    page.click("#duet")
+    until(page, "!preludio.duet.on && preludio.piece?.kind === 'duet'")
+    notes = stored(server, page)
+    assert [note[2] for note in notes if note[5] == 0] == [60, 64, 67, 72, 48]
+    assert any(note[5] == 1 for note in notes)
+
+
+def test_what_is_played_is_recorded_pedal_and_all_and_goes_on(visit: Open, server: Server) -> None:
+    page = visit(script=FAKE_MIDI)
+    choose(page, "begin", "play")
+    until(page, "document.getElementById('midi-state').textContent.includes('Test piano')")
+    page.evaluate("() => { document.getElementById('count-in').checked = false; }")
+    page.click("#record")
+    until(page, "preludio.recorder.on")
+    page.evaluate("() => { pressed(0xb0, 64, 127); pressed(0x90, 60, 80); pressed(0x80, 60, 0); }")
+    time.sleep(0.3)
+    page.evaluate("() => pressed(0xb0, 64, 0)")
+    page.keyboard.press("a", delay=60)  # C4 on the computer's keys
+    page.evaluate("() => document.activeElement.blur()")
+    page.locator('.key[data-pitch="64"]').click()
+    page.click("#record")
+    until(page, "!preludio.recorder.on && preludio.piece?.kind === 'played'")
+    notes = stored(server, page)
+    assert sorted(note[2] for note in notes) == [60, 60, 64]
+    assert notes[0][0] == 0
+    assert notes[0][1] >= 290  # the pedal
+    set_length(page, 0)
+    composed(page)
+    assert sum(note[5] == 1 for note in shown(page)) > 5
+
+
+def test_counting_in_is_seen_and_nothing_played_keeps_nothing(visit: Open) -> None:
+    page = visit()
+    before = len(server_pieces(page))
+    choose(page, "begin", "play")
+    page.click("#record")
+    until(page, "!document.getElementById('count').hidden")
+    page.click("#record")
+    until(page, "!preludio.recorder.on")
+    assert "nothing was kept" in page.inner_text("#notices")
+    assert len(server_pieces(page)) == before
+
+
+def test_pieces_are_found_starred_renamed_deleted_and_brought_back(visit: Open) -> None:
+    page = visit()
+    set_length(page, 0)
+    composed(page)
+    page.fill("#title", "Lluvia de otoño")
+    page.press("#title", "Enter")
+    page.click("#star")
+    until(page, "preludio.piece.starred && preludio.piece.title.startsWith('Lluvia')")
+    page.click("#library-open")
+    page.fill("#search", "otono")  # without the tilde
+    until(page, "document.querySelectorAll('#pieces li').length === 1")
+    page.check("#only-starred")
+    until(page, "document.querySelectorAll('#pieces li').length === 1")
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/studio-pieces.png")
+    page.get_by_role("button", name="Delete this piece: Lluvia de otoño").click()
+    until(page, "document.querySelectorAll('#pieces li').length === 0 && preludio.piece === null")
+    page.click("#library-close")
+    page.locator("#notices button").click()
+    until(page, "preludio.piece?.title === 'Lluvia de otoño'")
+    with page.expect_download() as downloading:
+        page.click("#keep summary")
+        page.click("[data-format=mid]")
+    assert downloading.value.suggested_filename == "Lluvia de otoño.mid"
+    assert len(preludio.read_midi(downloading.value.path())) == len(shown(page))
+
+
+BAD_INPUT: list[tuple[str, bytes, str]] = [
+    ("not MIDI", b"once upon a time", "e_bad_midi"),
+    ("no notes", preludio.write_midi(Performance()), "e_empty_midi"),
+    ("huge", b"MThd" + bytes(16_000_001), "e_too_big"),
+]
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_bad_input_is_one_friendly_sentence_and_nothing_is_lost(visit: Open, language: str) -> None:
+    page = visit(locale=language, expect_faults=True)
+    words = json.loads((Path(preludio.__file__).parent / "studio" / "static" / "lang" / f"{language}.json").read_text(encoding="utf-8"))
+    set_length(page, 0)
+    composed(page)
+    before = shown(page)
+    for _, data, key in BAD_INPUT:
+        page.evaluate("() => document.getElementById('notices').replaceChildren()")
+        dropped(page, data)
+        until(page, "document.getElementById('notices').textContent")
+        assert page.inner_text("#notices") == words[key]
+    page.evaluate("() => { document.getElementById('notices').replaceChildren(); document.querySelector('.more').open = true; }")
+    page.fill("#temperature", "9")
+    page.click("#compose")
+    until(page, "document.getElementById('notices').textContent.includes('0.5')")
+    assert page.evaluate("() => document.activeElement.id") == "temperature"
+    assert shown(page) == before
+    page.goto(page.url.split("/p/")[0] + "/p/vanished")
+    until(page, "document.getElementById('notices')?.textContent")
+    assert page.inner_text("#notices") == words["e_gone"]
+
+
+def test_without_audio_the_page_says_so_and_the_music_is_seen(visit: Open) -> None:
+    page = visit(script="delete globalThis.AudioContext; delete globalThis.webkitAudioContext;")
+    assert "no sound" in page.inner_text("#banner")
+    set_length(page, 0)
+    page.click("#compose")
+    until(page, "preludio.player.positionMs > 500")
+
+
+@pytest.mark.parametrize("width", [1000, 375])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_accessible_by_the_rules_of_wcag(visit: Open, theme: str, width: int) -> None:
+    """axe, on the empty page, a piece, takes, and each way to begin."""
+    axe_core = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
+    page = visit(color_scheme=theme, bypass_csp=True)  # axe itself is put in by a script
+    page.set_viewport_size({"width": width, "height": 800})
+    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+
+    def check(state: str) -> None:
+        found = axe_core.Axe().run(page, options=rules).response["violations"]
+        said = [(rule["id"], [node["html"][:120] for node in rule["nodes"]][:3]) for rule in found]
+        assert said == [], state
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), f"{state}: wider than the window"
+
+    check("empty")
+    set_length(page, 0)
+    composed(page)
+    page.evaluate("() => { document.getElementById('keep').open = true; document.querySelector('.more').open = true; }")
+    check("a piece")
+    page.evaluate("() => { document.getElementById('keep').open = false; }")
+    for mode in ("file", "theme", "play"):
+        choose(page, "begin", mode)
+        check(mode)
+    page.click("#library-open")
+    until(page, "document.querySelectorAll('#pieces li').length")
+    check("my pieces")
+
+
+def test_everything_can_be_done_by_the_keyboard(visit: Open) -> None:
+    page = visit()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")  # the first stop skips to Compose
+    set_length(page, 0)
+    page.keyboard.press("Enter")
+    until(page, "preludio.player.playing && !preludio.composing.on")
+    page.evaluate("() => document.activeElement.blur()")
+    page.keyboard.press(" ")
+    assert not page.evaluate("() => preludio.player.playing")
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("() => document.activeElement.id || document.activeElement.name || document.activeElement.className"))
+    wanted = {
+        "library-open",
+        "language",
+        "theme",
+        "title",
+        "star",
+        "seek",
+        "play",
+        "loop",
+        "speed",
+        "volume",
+        "again",
+        "compose",
+        "begin",
+        "mood",
+    }
+    assert wanted | {"length", "takes", "duet"} <= reached
+    page.locator('.key[data-pitch="60"]').focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.down("Enter")
+    assert page.evaluate("() => [...preludio.hands.held.keys()]") == [61]
+    page.keyboard.up("Enter")
+    assert page.evaluate("() => preludio.hands.resting")
