@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 900, 420
 LEFT, RIGHT, TOP, BASE = 56, 884, 58, 372  # of the plot
 MOST_POINTS = 300  # of the drawn line: each is the mean of the rows that fall to it
 FALL_SHARE = 0.02  # of the run: the steep fall at its very beginning may leave the picture at the top
-LABEL_WIDTH = 120
+LABEL_WIDTH = 45
 MOST_STAGES = 6  # changes of the window's length that are marked
 
 STYLE = """
@@ -119,7 +119,8 @@ def _stages(rows: Sequence[Row], axes: Axes) -> Iterator[str]:
         x = axes.x(row["tokens"] if row is not starts[0] else 0)
         yield f'<line class="stage" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{BASE}"/>'
         place = f'x="{x + 5:.1f}"' if x < RIGHT - LABEL_WIDTH else f'x="{x - 5:.1f}" text-anchor="end"'
-        yield f'<text {place} y="{TOP + 12}">windows of {row["length"]:,}</text>'
+        words = "windows of " if row is starts[0] else ""
+        yield f'<text {place} y="{TOP + 12}">{words}{row["length"]:,}</text>'
 
 
 def _line(kind: str, points: Numbers, axes: Axes) -> str:
