@@ -42,8 +42,8 @@ def free_port() -> int:
 class Server:
     """Can be killed, and started again on the same port with the same pieces."""
 
-    def __init__(self, data: Path, model: Path) -> None:
-        self.data, self.model, self.port = data, model, free_port()
+    def __init__(self, data: Path, model: Path | str, engine: str = "numpy") -> None:
+        self.data, self.model, self.engine, self.port = data, model, engine, free_port()
         self.process: subprocess.Popen[str] | None = None
 
     @property
@@ -59,7 +59,7 @@ class Server:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "preludio", "studio", "--no-browser", "--port", str(self.port)]
-        command += ["--data", str(self.data), "--model", str(self.model), "--engine", "numpy"]
+        command += ["--data", str(self.data), "--model", str(self.model), "--engine", self.engine]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
         start = time.monotonic()
         while True:
@@ -74,8 +74,9 @@ class Server:
     def kill(self) -> None:
         """As a crash does: it is told nothing."""
         assert self.process is not None
-        self.process.kill()
-        self.process.communicate()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
 
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(f"{self.address}{path}", timeout=30) as answer:

@@ -78,7 +78,9 @@ def begin_piece(wish: NewPiece, house: InHouse) -> dict[str, Any]:
     response_model=WholePiece,
     status_code=201,
     tags=["begin"],
-    openapi_extra={"requestBody": {"required": True, "content": {"audio/midi": {"schema": {"type": "string", "format": "binary"}}}}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
+    },
 )
 async def begin_with_midi(request: Request, house: InHouse, name: Annotated[str, Query(max_length=400)] = "") -> dict[str, Any]:
     """A piece that begins with a MIDI file: its bytes are the request's body."""

@@ -31,7 +31,7 @@ EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "Server-sent events: `queued` (place), `started` (piece, versions, from_ms, kept), `notes` (rows as in a version, "
         "by take), `done`, `error` (code, message). Going away stops the work.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {}},
     }
 }
 
