@@ -167,8 +167,11 @@ def main(folder: Path) -> None:
             page.wait_for_selector("html[data-ready]")
             time.sleep(0.5)
             state(page)
+            if state is not themes:
+                page.evaluate("() => scrollTo(0, 0)")
+                time.sleep(0.1)
             name = f"{state.__name__}{'-phone' if size == PHONE else ''}"
-            page.screenshot(path=folder / f"{name}.png")
+            page.screenshot(path=folder / f"{name}.png", timeout=120_000)
             print(name, flush=True)
             context.close()
         browser.close()
