@@ -91,7 +91,8 @@ async def _events(client: httpx2.AsyncClient, path: str, wish: dict[str, Any]) -
 async def _composes(client: httpx2.AsyncClient, seen: Seen, seconds: float, until: float) -> None:
     """One page after the other, each piece held against what was kept."""
     while time.monotonic() < until:
-        clicked, begun, told, piece = time.monotonic(), 0.0, [], ""
+        clicked, begun, piece = time.monotonic(), 0.0, ""
+        told: list[tuple[int, ...]] = []
         async for kind, event in _events(client, "/api/compose", {"seconds": seconds}):
             if kind == "started":
                 begun, piece = time.monotonic(), event["piece"]["id"]

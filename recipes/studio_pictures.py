@@ -160,7 +160,8 @@ def main(folder: Path) -> None:
         SERVER.append(server)
         browser = driver.chromium.launch(executable_path=chromium, args=arguments)
         for state, language, colours, size in STATES:
-            context = browser.new_context(locale=language, color_scheme=colours, viewport=size, device_scale_factor=1)
+            how: Any = {"locale": language, "color_scheme": colours, "viewport": size, "device_scale_factor": 1}
+            context = browser.new_context(**how)
             context.add_init_script(FAKE_MIDI)
             page = context.new_page()
             page.goto(server.address)
