@@ -29,7 +29,7 @@ def main() -> int:
         Server(Path(folder) / "data", restless_model(Path(folder) / "model", window=64)) as server,
     ):
         command = [str(program), "run", f"{server.address}/api/openapi.json", "--checks", CHECKS, "--max-examples", str(wish.examples)]
-        return subprocess.run([*command, "--request-timeout", "60"], check=False).returncode
+        return subprocess.run([*command, "--request-timeout", "60"], check=False, cwd=folder).returncode
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Takes the pictures of docs/studio.md: every state of the studio, in a real browser, with the bundled model.
 
-python recipes/studio_pictures.py docs/studio
+python recipes/studio_pictures.py docs/studio [composing takes ...]
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def empty(_: Page) -> None:
 
 
 def composing(page: Page) -> None:
-    slide(page, "length", 5)
+    slide(page, "length", 8)
     page.click("#compose")
     until(page, "preludio.player.positionMs > 6000")
 
@@ -152,7 +152,7 @@ STATES: list[tuple[Callable[[Page], None], str, str, dict[str, int]]] = [
 ]
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, names: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     chromium = next(path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name)))
     arguments = ["--autoplay-policy=no-user-gesture-required", "--mute-audio", "--no-sandbox"]
@@ -160,6 +160,9 @@ def main(folder: Path) -> None:
         SERVER.append(server)
         browser = driver.chromium.launch(executable_path=chromium, args=arguments)
         for state, language, colours, size in STATES:
+            name = f"{state.__name__}{'-phone' if size == PHONE else ''}"
+            if names and name not in names:
+                continue
             how: Any = {"locale": language, "color_scheme": colours, "viewport": size, "device_scale_factor": 1}
             context = browser.new_context(**how)
             context.add_init_script(FAKE_MIDI)
@@ -171,7 +174,6 @@ def main(folder: Path) -> None:
             if state is not themes:
                 page.evaluate("() => scrollTo(0, 0)")
                 time.sleep(0.1)
-            name = f"{state.__name__}{'-phone' if size == PHONE else ''}"
             page.screenshot(path=folder / f"{name}.png", timeout=120_000)
             print(name, flush=True)
             context.close()
@@ -179,4 +181,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

@@ -141,10 +141,11 @@ class Studio {
     const atEnd = here >= player.endMs - 200;
     $("empty").hidden = player.notes.length > 0 || this.busy;
     $("roll").hidden = this.takes.open;
-    $("play").disabled = !player.notes.length;
+    const live = this.recorder.on || this.duet.on;
+    $("play").disabled = !player.notes.length || live;
     $("play").querySelector("use").setAttribute("href", player.playing ? "#i-pause" : "#i-play");
     label($("play"), t(player.playing ? "pause" : "play"));
-    const canAgain = this.piece !== null && player.notes.length > 0 && !this.takes.open;
+    const canAgain = this.piece !== null && player.notes.length > 0 && !this.takes.open && !live;
     $("again").disabled = !canAgain || this.busy;
     $("again").hidden = this.takes.open || !canAgain;
     const words = atEnd && player.endMs ? t("goOn") : t("again", { time: clock(here) });

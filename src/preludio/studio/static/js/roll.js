@@ -119,6 +119,7 @@ export class Roll {
     if (this.source.endMs || playing) this.#grid(c);
     else if (!this.small) this.#ghosts(c);
     this.#notes(c, position, playing || extra.lit);
+    if (!this.small && (this.source.endMs || playing)) this.#names(c);
     if (extra.frontierMs !== undefined) this.#frontier(c, extra.frontierMs);
     for (const ms of this.seams) this.#line(c, ms, ink("--edge"), [3, 4]);
     if (this.source.endMs && !this.exact) this.#playhead(c, position);
@@ -152,16 +153,11 @@ export class Roll {
       c.moveTo(0, y);
       c.lineTo(this.width, y);
       c.stroke();
-      if (!this.small) {
-        c.fillStyle = ink("--quiet");
-        c.font = "11px system-ui, sans-serif";
-        c.textAlign = "left";
-        c.fillText(`C${pitch / 12 - 1}`, 6, y - 4);
-      }
     }
     if (this.small || !this.source.endMs) return;
     const every = TICKS_MS.find((ms) => ms * this.scale >= 62) ?? TICKS_MS.at(-1);
     c.textAlign = "center";
+    c.font = "11px system-ui, sans-serif";
     for (let ms = Math.ceil(this.startMs / every) * every || every; ms < this.startMs + this.shownMs; ms += every) {
       const x = Math.round(this.#x(ms)) + 0.5;
       c.fillStyle = ink("--quiet");
@@ -171,6 +167,21 @@ export class Roll {
       c.moveTo(x, this.height - AXIS);
       c.lineTo(x, this.height - AXIS + 4);
       c.stroke();
+    }
+  }
+
+  /** Of the Cs, readable on any note. */
+  #names(c) {
+    c.font = "11px system-ui, sans-serif";
+    c.textAlign = "left";
+    c.lineJoin = "round";
+    c.lineWidth = 3;
+    c.strokeStyle = ink("--well");
+    c.fillStyle = ink("--quiet");
+    for (let pitch = Math.ceil(this.low / 12) * 12; pitch <= this.high; pitch += 12) {
+      const place = [`C${pitch / 12 - 1}`, 6, Math.round(this.#y(pitch) + this.lane) - 3.5];
+      c.strokeText(...place);
+      c.fillText(...place);
     }
   }
 
@@ -229,6 +240,7 @@ export class Roll {
     const x = Math.round(this.#x(ms)) + 0.5;
     c.save();
     c.strokeStyle = colour;
+    c.lineWidth = 1;
     c.setLineDash(dash);
     c.beginPath();
     c.moveTo(x, 0);
