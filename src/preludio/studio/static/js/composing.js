@@ -7,6 +7,7 @@ import * as shape from "./shape.js";
 
 const HEAD_START_MS = 2500; // so much music is there before it sounds ...
 const LONGEST_WAIT_MS = 500; // ... or what came within this time
+const UPBEAT_MS = 60; // before the first note of a piece from nothing
 const LEAD_IN_MS = 2500; // how much of the old is heard before the new
 
 export class Composing {
@@ -127,7 +128,9 @@ export class Composing {
   #play(run) {
     if (run.begun) return;
     run.begun = true;
-    this.studio.player.play(this.studio.player.positionMs);
+    const { player } = this.studio;
+    const opening = run.fromMs || !player.notes.length ? 0 : player.notes[0][0] - UPBEAT_MS;
+    player.play(Math.max(player.positionMs, opening)); // who has just clicked does not wait for a rest to pass
   }
 
   async #ended(run) {
