@@ -13,6 +13,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -39,7 +40,7 @@ composer = preludio.Composer.from_pretrained()
 opened = time.perf_counter()
 next(composer.stream(preludio.Request(seconds=60, seed=SEED)))
 first = time.perf_counter()
-preludio.write_midi(composer.compose(seconds=60, seed=SEED), "/dev/null")
+preludio.write_midi(composer.compose(seconds=60, seed=SEED), FILE)
 print(json.dumps([opened - began, first - opened, time.perf_counter() - began]))
 """
 
@@ -144,9 +145,10 @@ def choosing(arguments: argparse.Namespace) -> None:
 def cold(repeats: int) -> None:
     runs = []
     for seed in range(max(3, repeats)):
-        program = COLD.replace("SEED", str(seed))
-        began = time.perf_counter()
-        ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+        with tempfile.TemporaryDirectory() as folder:
+            program = COLD.replace("SEED", str(seed)).replace("FILE", repr(f"{folder}/piece.mid"))
+            began = time.perf_counter()
+            ran = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
         runs.append([*json.loads(ran.stdout), time.perf_counter() - began])
     for name, values in zip(
         ("imports and opening the model", "from there to the first note", "all but Python", "all"), np.transpose(runs), strict=True
