@@ -459,7 +459,9 @@ def test_an_accident_while_working(
 
 
 def test_a_fault_of_our_own_is_a_traceback_and_another_code(here: Path) -> None:
-    fault = "import sys, preludio.cli, preludio.cli.render as render; render.read = None; sys.argv[1:] = ['render', 'x.mid']; preludio.cli.main()"
+    load = "import sys, preludio.cli, preludio.cli.render as render"
+    words = load, "render.read = None; sys.argv[1:] = ['render', 'x.mid']", "preludio.cli.main()"
+    fault = "; ".join(words)
     ran = subprocess.run([sys.executable, "-c", fault], capture_output=True, text=True, cwd=here, check=False)
     assert ran.returncode == 1
     assert "Traceback" in ran.stderr
