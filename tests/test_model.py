@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,12 +25,7 @@ TINY = ModelConfig(d_model=16, n_heads=2, n_layers=2, d_ff=32, window=7)
 BLOCK = attention_module.QUERY_BLOCK
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def random_model(config: ModelConfig = TINY, dtype: torch.dtype = torch.float64, seed: int = 0) -> Transformer:
