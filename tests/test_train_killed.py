@@ -26,6 +26,7 @@ from training_runs import (
     write_data,
 )
 
+from preludio.model import fused
 from preludio.train import state
 
 Row = dict[str, Any]
@@ -161,6 +162,26 @@ def test_a_state_is_a_file_like_the_others(unkilled: Path) -> None:
     mask = os.umask(0)
     os.umask(mask)
     assert (unkilled / state.FILE).stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+COMPILED = ["model.d_model=64", "model.window=128", "lengths=[[64,0.5],[128,1.0]]", "steps=12", "compile=true"]
+
+
+def test_a_compiled_run_ends_as_if_nothing_had_been(data: Path, tmp_path: Path) -> None:
+    """What trains by default: compiled arithmetic and the C++ attention, in bfloat16 where the processor has it. Killed where windows of another
+    length, and so other code, have begun."""
+    if why := fused.build():
+        pytest.skip(f"needs a C++ compiler: {why}")
+    runs = [tmp_path / name / "run" for name in ("unkilled", "killed")]
+    for out in runs:
+        out.parent.mkdir()
+    unkilled, killed = (Started(arguments(data, out, words=COMPILED), out.parent / "said") for out in runs)
+    killed.until(lambda: len(rows(runs[1])) >= 8)
+    killed.kill()
+    assert 8 <= len(rows(runs[1])) < 12
+    resumed = Started(arguments(data, runs[1], "--resume", words=COMPILED), tmp_path / "said")
+    assert [one.wait()[0] for one in (unkilled, resumed)] == [0, 0]
+    assert_the_same(runs[1], runs[0])
 
 
 def step_of(out: Path) -> int:
