@@ -168,8 +168,8 @@ COMPILED = ["model.d_model=64", "model.window=128", "lengths=[[64,0.5],[128,1.0]
 
 
 def test_a_compiled_run_ends_as_if_nothing_had_been(data: Path, tmp_path: Path) -> None:
-    """What trains by default: compiled arithmetic and the C++ attention, in bfloat16 where the processor has it. Killed where windows of another
-    length, and so other code, have begun."""
+    """What trains by default: compiled arithmetic and the C++ attention, in bfloat16 where the processor has it. Killed where windows of
+    another length, and so other code, have begun."""
     if why := fused.build():
         pytest.skip(f"needs a C++ compiler: {why}")
     runs = [tmp_path / name / "run" for name in ("unkilled", "killed")]
