@@ -30,7 +30,7 @@ from preludio.studio.guard import HEADERS
 from preludio.studio.music import COMPOSED, GIVEN, Beginning, Music, pack
 from preludio.studio.pieces import file_name
 from preludio.studio.serve import slots
-from preludio.studio.store import Store, Vanished, data_folder, folded
+from preludio.studio.store import NewVersion, Store, Vanished, data_folder, folded
 from preludio.studio.themes import THEMES
 from preludio.studio.turns import Tell, Turns
 from preludio.studio.wishes import MAX_SECONDS
@@ -285,6 +285,10 @@ NOTES = st.lists(
 )
 
 
+def one_note() -> Music:
+    return Music(pack([(0, 10, 60, 64)]), np.zeros(1, np.uint8))
+
+
 def test_notes_that_are_sent_twice_are_kept_once(store: Store) -> None:
     """In any cuts: whoever does not know whether their notes arrived sends them again."""
     rng = np.random.default_rng(0)
@@ -292,7 +296,7 @@ def test_notes_that_are_sent_twice_are_kept_once(store: Store) -> None:
     for n in rng.integers(1, 30, 12).tolist():
         rows = [(i * 100, i * 100 + 90, 60 + i, 64) for i in range(n)]
         parts = rng.integers(0, 2, n).astype(np.uint8)
-        version, known = store.add_version(piece, "played", Music()), 0
+        version, known = store.add_version(piece, NewVersion("played")), 0
         while known < n:
             place = int(rng.integers(0, known + 1))
             stop = int(rng.integers(known + 1, n + 1))
@@ -330,7 +334,7 @@ def test_rows_say_who_made_each_note_whatever_their_order() -> None:
 def test_search_looks_past_case_accents_and_finds_numbers(store: Store) -> None:
     for title in ("Lluvia de Otoño", "100 % rain_", ""):
         piece = store.create(title)
-        store.set_head(piece, store.add_version(piece, "played", Music(pack([(0, 10, 60, 64)]), np.zeros(1, np.uint8))))
+        store.set_head(piece, store.add_version(piece, NewVersion("played", one_note())))
     titles = {search: [piece["title"] for piece in store.pieces(search)] for search in ("OTONO", "%", "_", "Prelude No. 3", "xyz")}
     assert titles == {"OTONO": ["Lluvia de Otoño"], "%": ["100 % rain_"], "_": ["100 % rain_"], "Prelude No. 3": [""], "xyz": []}
     assert folded("ÄÖÜ ñ") == "aou n"
@@ -345,7 +349,7 @@ def test_two_studios_share_one_file(store: Store) -> None:
 
 def test_deleted_pieces_are_gone_after_a_month(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     piece = store.create("old")
-    version = store.add_version(piece, "played", Music(pack([(0, 10, 60, 64)]), np.zeros(1, np.uint8)))
+    version = store.add_version(piece, NewVersion("played", one_note()))
     store.delete(piece)
     month_ms = 31 * 24 * 3600 * 1000
     from preludio.studio import store as module

@@ -14,7 +14,7 @@ import numpy as np
 from preludio.compose import Composer, Note, Request
 from preludio.performance import Performance
 from preludio.studio.music import COMPOSED, Beginning, Music, Row, Strikes, pack, wire
-from preludio.studio.store import Store
+from preludio.studio.store import NewVersion, Store
 from preludio.studio.turns import Stopped, Tell
 
 FLUSH_SECONDS = 0.05  # notes are kept and told so often: the page draws no faster
@@ -89,9 +89,10 @@ class Studio:
         kind = "compose" if beginning.prompt is None else "again"
         target = self.store.create() if piece is None else piece
         wishes = {name: getattr(request, name) for name in ("seconds", "seed", "temperature", "top_p", "min_p")}
-        places = {"from_ms": beginning.from_ms, "prompt_ms": prompt_ms}
         versions = [
-            self.store.add_version(target, kind, beginning.kept, wishes=wishes | {"take": take}, finished=False, **places)
+            self.store.add_version(
+                target, NewVersion(kind, beginning.kept, beginning.from_ms, prompt_ms, wishes | {"take": take}, finished=False)
+            )
             for take in range(request.variations)
         ]
         if len(versions) == 1:

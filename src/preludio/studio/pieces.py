@@ -18,6 +18,7 @@ from preludio.studio.composing import music_of
 from preludio.studio.facts import Kept, PieceFacts, ProblemFacts, ThemeFacts, WholePiece, WholeTheme, WholeVersion
 from preludio.studio.house import House, InHouse, Refused
 from preludio.studio.music import Music
+from preludio.studio.store import NewVersion
 from preludio.studio.themes import Theme
 from preludio.studio.wishes import MAX_MS, MAX_TITLE, Changes, Head, MoreNotes, NewPiece
 
@@ -111,7 +112,7 @@ def _begun(house: House, kind: str, music: Music, title: str) -> dict[str, Any]:
     piece = house.store.create(title)
     try:
         end_ms = 0 if kind == "duet" else music.performance.duration_ms
-        version = house.store.add_version(piece, kind, music, prompt_ms=end_ms, from_ms=0)
+        version = house.store.add_version(piece, NewVersion(kind, music, prompt_ms=end_ms))
         house.store.set_head(piece, version)
     except BaseException:
         house.store.discard(piece)

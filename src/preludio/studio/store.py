@@ -16,6 +16,7 @@ import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,18 @@ VERSION_FIELDS = "id, parent, kind, created_ms, from_ms, prompt_ms, wishes, fini
 
 class Vanished(LookupError):
     """A piece or a version that is not there, or no longer."""
+
+
+@dataclass(frozen=True)
+class NewVersion:
+    """What a piece becomes next."""
+
+    kind: str  # compose, again, midi, theme, played or duet
+    music: Music = field(default_factory=Music)
+    from_ms: int = 0  # where it departs from the version before
+    prompt_ms: int = 0  # up to where all is a person's
+    wishes: dict[str, Any] | None = None  # how it is composed
+    finished: bool = True
 
 
 def data_folder() -> Path:
@@ -198,19 +211,18 @@ class Store:
 
     # Versions
 
-    def add_version(
-        self, piece: str, kind: str, music: Music, *, from_ms: int = 0, prompt_ms: int = 0, wishes: Any = None, finished: bool = True
-    ) -> int:
+    def add_version(self, piece: str, new: NewVersion) -> int:
         """A new version that comes from the head, which stays where it is; its id."""
         with self._writing() as connection:
             row = connection.execute("SELECT number, head FROM pieces WHERE id = ?", (piece,)).fetchone()
             if row is None:
                 raise Vanished
-            values = (row["number"], row["head"], kind, now_ms(), from_ms, prompt_ms, json.dumps(wishes), finished, _pedals_of(music))
+            where = row["number"], row["head"]
+            what = new.kind, now_ms(), new.from_ms, new.prompt_ms, json.dumps(new.wishes), new.finished, _pedals_of(new.music)
             columns = "piece, parent, kind, created_ms, from_ms, prompt_ms, wishes, finished, pedals"
-            version = connection.execute(f"INSERT INTO versions ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values).lastrowid
+            version = connection.execute(f"INSERT INTO versions ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", where + what).lastrowid
             assert version is not None
-            self._append(connection, version, 0, music.notes, music.parts)
+            self._append(connection, version, 0, new.music.notes, new.music.parts)
         return version
 
     def set_head(self, piece: str, version: int | None) -> None:
