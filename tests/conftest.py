@@ -6,6 +6,9 @@ import signal
 from collections.abc import Iterator
 
 import pytest
+from studio_browser import browser, server, visit
+
+__all__ = ["browser", "one_thread", "server", "visit"]
 
 # A shell that starts the tests in the background has Ctrl-C ignored, and each program that the tests start would inherit that: the tests
 # that interrupt a program once failed there and nowhere else.

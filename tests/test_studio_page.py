@@ -2,136 +2,30 @@
 
 from __future__ import annotations
 
-import base64
 import json
-import os
-import shutil
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from studio_server import Server, restless_model
+from studio_browser import (
+    FAKE_MIDI,
+    PATIENCE_SECONDS,
+    Open,
+    choose,
+    composed,
+    dropped,
+    heard,
+    loudness,
+    server_pieces,
+    set_length,
+    shown,
+    stored,
+    until,
+)
+from studio_server import Server
 
 import preludio
 from preludio.performance import Performance
-
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
-
-ARGUMENTS = ["--autoplay-policy=no-user-gesture-required", "--mute-audio"] + (
-    ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
-)
-PATIENCE_SECONDS = 40
-SHOTS = os.environ.get("PRELUDIO_SHOTS")  # a folder: the pictures for docs/studio.md are taken on the way
-
-Page = Any
-Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    model = restless_model(tmp_path_factory.mktemp("model"), "small")  # slow enough to be met at work
-    with Server(tmp_path_factory.mktemp("data"), model) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser: Any, server: Server) -> Iterator[Open]:
-    """Opens the studio in a browser of its own; whatever the page complains of in its console is a fault."""
-    contexts, faults = [], []
-
-    def opened(path: str = "/", *, script: str = "", locale: str = "en-GB", expect_faults: bool = False, **options: Any) -> Page:
-        context = browser.new_context(locale=locale, reduced_motion="reduce", viewport={"width": 1000, "height": 800}, **options)
-        contexts.append(context)
-        if script:
-            context.add_init_script(script)
-        page = context.new_page()
-        if not expect_faults:
-            page.on("pageerror", lambda error: faults.append(str(error)))
-            page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.goto(server.address + path)
-        page.wait_for_selector("html[data-ready]")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert faults == []
-
-
-def until(page: Page, condition: str) -> None:
-    """Waits for it by asking: the page's policy forbids the polling that playwright would inject."""
-    start = time.monotonic()
-    while not page.evaluate(f"() => Boolean({condition})"):
-        assert time.monotonic() - start < PATIENCE_SECONDS, f"not within {PATIENCE_SECONDS} s: {condition}"
-        time.sleep(0.05)
-
-
-def shown(page: Page) -> list[list[int]]:
-    notes: list[list[int]] = page.evaluate("() => preludio.player.notes")
-    return notes
-
-
-def stored(server: Server, page: Page) -> list[list[int]]:
-    piece = page.evaluate("() => preludio.piece.id")
-    notes: list[list[int]] = server.get(f"/api/pieces/{piece}")["version"]["notes"]
-    return notes
-
-
-def set_length(page: Page, place: int) -> None:
-    """By the slider's place: 0 is 15 seconds, 8 ten minutes."""
-    page.evaluate(f"() => {{ const s = document.getElementById('length'); s.value = {place}; s.dispatchEvent(new Event('input')); }}")
-
-
-def choose(page: Page, name: str, value: str) -> None:
-    """Not by the mouse: on a phone the round Compose button may lie over it until one scrolls."""
-    page.locator(f'input[name="{name}"][value="{value}"]').evaluate("(radio) => radio.click()")
-
-
-def composed(page: Page, button: str = "#compose") -> None:
-    """Presses a button that composes, and waits until all is there."""
-    head = page.evaluate("() => preludio.piece?.head ?? 0")
-    page.click(button)
-    until(page, f"!preludio.composing.on && preludio.piece?.version?.finished && preludio.piece.head !== {head}")
-
-
-# The loudest sample that goes to the loudspeaker, for half a second.
-LISTEN = """async () => {
-  const { context, limiter } = preludio.sampler;
-  const ear = new AnalyserNode(context, { fftSize: 2048 });
-  limiter.connect(ear);
-  const samples = new Float32Array(ear.fftSize);
-  let loudest = 0;
-  const end = performance.now() + 500;
-  while (performance.now() < end) {
-    ear.getFloatTimeDomainData(samples);
-    loudest = Math.max(loudest, ...samples.map(Math.abs));
-    await new Promise((done) => setTimeout(done, 20));
-  }
-  limiter.disconnect(ear);
-  return loudest;
-}"""
-
-
-def loudness(page: Page) -> float:
-    loudest: float = page.evaluate(LISTEN)
-    return loudest
-
-
-def heard(page: Page) -> bool:
-    """Sound comes out: soft notes and rests may come first."""
-    return any(loudness(page) > 0.005 for _ in range(20))
 
 
 def test_one_click_composes_and_it_sounds_while_it_is_composed(visit: Open, server: Server) -> None:
@@ -184,18 +78,6 @@ def melody() -> Performance:
     return Performance([(beat * 400, beat * 400 + 200, 60 + 2 * beat, 70) for beat in range(10)], [(100, 900)])
 
 
-def dropped(page: Page, data: bytes, name: str = "My tune.mid") -> None:
-    page.evaluate(
-        """([text, name]) => {
-          const transfer = new DataTransfer();
-          transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
-          const how = { dataTransfer: transfer, bubbles: true, cancelable: true };
-          for (const kind of ["dragenter", "drop"]) document.body.dispatchEvent(new DragEvent(kind, how));
-        }""",
-        [base64.b64encode(data).decode(), name],
-    )
-
-
 def test_a_dropped_file_goes_on_from_where_one_chooses(visit: Open, server: Server) -> None:
     page = visit()
     dropped(page, preludio.write_midi(melody()))
@@ -230,11 +112,6 @@ def test_a_theme_sounds_and_goes_on(visit: Open) -> None:
     assert page.evaluate("() => preludio.player.notes.some((note) => note[5] === 1)")
 
 
-def server_pieces(page: Page) -> list[Any]:
-    pieces: list[Any] = page.evaluate("async () => (await fetch('/api/pieces')).json()")
-    return pieces
-
-
 def test_three_takes_are_heard_in_turn_and_one_is_kept(visit: Open, server: Server) -> None:
     page = visit()
     choose(page, "begin", "theme")
@@ -249,8 +126,6 @@ def test_three_takes_are_heard_in_turn_and_one_is_kept(visit: Open, server: Serv
     page.get_by_role("button", name="Play take 3").click()
     until(page, "preludio.takes.heard === 2 && preludio.player.playing")
     assert len(shown(page)) == lengths[2]
-    if SHOTS:
-        page.screenshot(path=f"{SHOTS}/studio-takes.png")
     page.reload()  # the choice is still there
     page.wait_for_selector("html[data-ready]")
     until(page, "preludio.takes.open && preludio.takes.list[2].notes.length")
@@ -292,8 +167,6 @@ def test_a_killed_server_loses_no_note_that_was_shown(visit: Open, server: Serve
     server.kill()
     until(page, "!document.getElementById('banner').hidden")
     assert "does not answer" in page.inner_text("#banner")
-    if SHOTS:
-        page.screenshot(path=f"{SHOTS}/studio-offline.png")
     seen = shown(page)
     server.start()
     until(page, "document.getElementById('banner').hidden && preludio.piece.version")
@@ -331,12 +204,6 @@ def test_the_language_is_the_browsers_until_one_switches(visit: Open) -> None:
     assert page.inner_text("#compose") == "Compose"
 
 
-# A MIDI keyboard that the test plays.
-FAKE_MIDI = """
-globalThis.fakeInput = { name: "Test piano", state: "connected", onmidimessage: null };
-globalThis.pressed = (...data) => fakeInput.onmidimessage({ data: Uint8Array.from(data), timeStamp: performance.now() });
-navigator.requestMIDIAccess = async () => ({ inputs: new Map([["1", fakeInput]]), onstatechange: null });
-"""
 PHRASE = """async () => {
   for (const pitch of [60, 64, 67, 72]) {
     pressed(0x90, pitch, 80);
@@ -415,8 +282,6 @@ def test_pieces_are_found_starred_renamed_deleted_and_brought_back(visit: Open) 
     until(page, "document.querySelectorAll('#pieces li').length === 1")
     page.check("#only-starred")
     until(page, "document.querySelectorAll('#pieces li').length === 1")
-    if SHOTS:
-        page.screenshot(path=f"{SHOTS}/studio-pieces.png")
     page.get_by_role("button", name="Delete this piece: Lluvia de otoño").click()
     until(page, "document.querySelectorAll('#pieces li').length === 0 && preludio.piece === null")
     page.click("#library-close")

@@ -100,7 +100,10 @@ export class Composing {
     if (location.pathname !== `/p/${piece.id}`) history.pushState(null, "", `/p/${piece.id}`);
     studio.player.set(kept, fromMs);
     studio.player.frontierMs = fromMs;
-    if (studio.piece?.id !== piece.id) studio.roll.refit();
+    if (studio.piece?.id !== piece.id) {
+      studio.roll.refit();
+      studio.player.setRegion(null);
+    }
     studio.overview.refit();
     studio.roll.seams = fromMs ? [fromMs] : [];
     if (run.multiple) {

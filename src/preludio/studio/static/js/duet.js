@@ -137,11 +137,18 @@ export class Duet extends EventTarget {
     for (const [onset, offset, pitch, velocity] of due) {
       if (onset + answer.shiftMs < now - LATE_MS) continue;
       const [at, until] = [onset + answer.shiftMs, offset + answer.shiftMs];
-      if (answer.bus) this.sampler.strike(pitch, velocity, this.sampler.context.currentTime + Math.max(0, at - now) / 1000, (until - at) / 1000, answer.bus);
+      if (answer.bus) this.#sound(pitch, velocity, Math.max(0, at - now) / 1000, (until - at) / 1000, answer.bus);
       const row = [at - this.originMs, until - this.originMs, pitch, velocity];
       answer.sounding.push(row);
       this.player.add([this.#row([...row, 1])]);
     }
+  }
+
+  #sound(pitch, velocity, inSeconds, seconds, bus) {
+    const at = this.sampler.context.currentTime + inSeconds;
+    const voice = this.sampler.strike(pitch, velocity, at, bus);
+    this.sampler.release(voice, at + seconds);
+    this.sampler.lift(voice, at + seconds);
   }
 
   #endDue(answer, now) {

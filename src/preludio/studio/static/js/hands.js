@@ -30,7 +30,7 @@ export class Hands extends EventTarget {
     if (this.held.has(pitch)) this.#end(pitch, at);
     this.dispatchEvent(new CustomEvent("strike", { detail: { pitch, velocity, at } }));
     this.sampler.wake();
-    const voice = this.sampler.silent ? null : this.sampler.strike(pitch, velocity, 0, null);
+    const voice = this.sampler.silent ? null : this.sampler.strike(pitch, velocity, 0);
     this.held.set(pitch, { onset: at, velocity, voice, isDown: true });
   }
 
@@ -38,6 +38,7 @@ export class Hands extends EventTarget {
     const note = this.held.get(pitch);
     if (!note || !note.isDown) return;
     note.isDown = false;
+    this.sampler.lift(note.voice, 0);
     if (!this.pedal) this.#end(pitch, at);
     this.#rest(at);
   }

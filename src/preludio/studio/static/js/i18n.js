@@ -42,6 +42,13 @@ export function clock(ms) {
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }
 
+/** To the tenth of a second. */
+export function fine(ms) {
+  const tenths = Math.max(0, Math.round(ms / 100));
+  const mark = (0.1).toLocaleString(language).charAt(1);
+  return `${clock(tenths * 100)}${mark}${tenths % 10}`;
+}
+
 export function titleOf(piece) {
   return piece.title || t("untitled", { n: piece.number });
 }

@@ -11,6 +11,7 @@ import { Journal } from "./journal.js";
 import { Keyboard, nameOf } from "./keyboard.js";
 import { Keep } from "./keep.js";
 import { Library } from "./library.js";
+import { Looping } from "./looping.js";
 import { banner, complain, notify, status } from "./notices.js";
 import { Player } from "./player.js";
 import { Recorder } from "./recorder.js";
@@ -28,7 +29,8 @@ class Studio {
     this.player = new Player(this.sampler);
     this.hands = new Hands(this.sampler);
     this.keyboard = new Keyboard($("piano"), this.hands);
-    this.roll = new Roll($("canvas"), this.player, { onSeek: (ms) => this.player.seek(ms) });
+    this.looping = new Looping(this.player);
+    this.roll = new Roll($("canvas"), this.player, { onSeek: (ms) => this.player.seek(ms), onRegion: (region, done) => this.looping.draw(region, done) });
     this.overview = new Roll($("overview"), this.player, { small: true, exact: true });
     this.takes = new Takes($("takes"), this.player);
     this.recorder = new Recorder(this.hands, this.sampler, this.player);
@@ -106,7 +108,10 @@ class Studio {
     this.player.pause();
     this.player.frontierMs = Infinity;
     this.player.set(piece?.version?.notes ?? []);
-    if (!keepPlace) this.roll.refit();
+    if (!keepPlace) {
+      this.roll.refit();
+      this.player.setRegion(null);
+    }
     this.overview.refit();
     this.player.seek(keepPlace ? at : 0);
     const version = piece?.version;
@@ -162,6 +167,7 @@ class Studio {
     this.takes.words();
     this.facts(null);
     this.composing.words();
+    this.looping.show();
     this.#duetWords();
     $("language").value = document.documentElement.lang;
     this.described = null;
@@ -174,10 +180,6 @@ class Studio {
     player.addEventListener("deaf", () => banner("noAudio"));
     $("play").onclick = () => this.playOrPause();
     $("to-start").onclick = () => player.seek(0);
-    $("loop").onclick = () => {
-      player.loop = !player.loop;
-      $("loop").setAttribute("aria-pressed", String(player.loop));
-    };
     $("speed").onchange = () => player.setSpeed(Number($("speed").value));
     $("volume").oninput = () => this.#setVolume();
     $("seek").oninput = () => player.seek(Number($("seek").value));

@@ -5,6 +5,8 @@ const AHEAD_HIDDEN_SECONDS = 1.5;
 const LATE_MS = 120; // a note that arrives later than this is not begun: it would limp
 const STALL_MS = 700; // how near the end of what is composed playing waits
 const RESUME_MS = 2500;
+const LEAST_ROUND_MS = 250; // what is played round and round
+const HELD_MS = 250; // a note that is held on for less is not struck anew at a jump
 
 export class Player extends EventTarget {
   constructor(sampler) {
@@ -15,12 +17,13 @@ export class Player extends EventTarget {
     this.frontierMs = Infinity; // up to here all is composed; Infinity when nothing is being composed
     this.speed = 1;
     this.loop = false;
+    this.region = null; // what is looped: { from, to } in milliseconds, to Infinity for the end; null for the whole piece
     this.playing = false;
     this.stalled = false;
-    this.anchor = { ms: 0, seconds: 0 };
+    this.anchor = { ms: 0, seconds: 0 }; // a moment of the music and of the clock: what is scheduled next is reckoned from it
+    this.rounds = []; // the anchors of what is heard now and scheduled: of a loop whose jump lies ahead there are two
     this.next = 0;
     this.bus = null;
-    this.voices = new Map(); // note -> voice
     this.worker = new Worker("/static/js/ticker.js");
     this.worker.onmessage = () => this.#tick();
   }
@@ -33,18 +36,42 @@ export class Player extends EventTarget {
 
   get positionMs() {
     if (!this.playing || this.stalled) return this.anchor.ms;
-    return Math.min(this.anchor.ms + Math.max(0, this.seconds - this.anchor.seconds) * 1000 * this.speed, Math.max(this.endMs, this.anchor.ms));
+    const now = this.seconds;
+    const { ms, seconds } = this.rounds.findLast((anchor) => anchor.seconds <= now) ?? this.rounds[0];
+    return Math.min(ms + Math.max(0, now - seconds) * 1000 * this.speed, Math.max(this.endMs, ms));
   }
 
   set(notes, endMs = 0) {
     this.notes = notes.toSorted((a, b) => a[0] - b[0] || a[2] - b[2]);
     this.endMs = Math.max(endMs, ...[0], this.notes.reduce((end, note) => Math.max(end, note[4]), 0));
+    if (this.region?.from > this.endMs - LEAST_ROUND_MS) this.region = null;
     this.#aim();
+  }
+
+  /** What is looped; a region that is too short for it is none. */
+  setRegion(region) {
+    const long = region !== null && Math.min(region.to, this.endMs) - region.from >= LEAST_ROUND_MS;
+    this.region = long ? region : null;
+    this.#anchorHere();
+    this.#changed();
+  }
+
+  setLoop(on) {
+    this.loop = on;
+    this.#anchorHere();
+    this.#changed();
+  }
+
+  /** Whoever is past the loop's end when it is chosen plays on to the end of the piece. */
+  #anchorHere() {
+    if (!this.playing || this.stalled || this.rounds.length > 1) return;
+    const seconds = Math.max(this.seconds, this.anchor.seconds);
+    this.anchor = { ms: this.anchor.ms + (seconds - this.anchor.seconds) * 1000 * this.speed, seconds };
+    this.rounds = [this.anchor];
   }
 
   /** Notes that have just been composed or played, anywhere. */
   add(notes) {
-    const position = this.positionMs;
     for (const note of notes) {
       const place = this.#placeOf(note[0], note[2]);
       this.notes.splice(place, 0, note);
@@ -52,7 +79,7 @@ export class Player extends EventTarget {
       this.sampler.want(note[2], note[3]);
       if (place < this.next) {
         this.next += 1;
-        if (this.playing && !this.stalled && note[0] >= position - LATE_MS) this.#schedule(note);
+        if (this.playing && !this.stalled) this.#schedule(note);
       }
     }
   }
@@ -70,7 +97,7 @@ export class Player extends EventTarget {
 
   async play(fromMs = this.positionMs) {
     await this.sampler.wake();
-    if (fromMs >= this.endMs - 20 && this.frontierMs === Infinity) fromMs = 0;
+    if (fromMs >= this.endMs - 20 && this.frontierMs === Infinity) fromMs = this.loop ? this.region?.from ?? 0 : 0;
     this.#stopSound();
     this.playing = true;
     this.stalled = false;
@@ -92,8 +119,10 @@ export class Player extends EventTarget {
   seek(ms) {
     const at = Math.min(Math.max(0, ms), Math.max(this.endMs, 0));
     this.#stopSound();
-    if (this.playing) this.#begin(at);
-    else {
+    if (this.playing) {
+      this.stalled = false;
+      this.#begin(at);
+    } else {
       this.anchor = { ms: at, seconds: 0 };
       this.#aim();
     }
@@ -118,13 +147,30 @@ export class Player extends EventTarget {
 
   #begin(ms) {
     this.bus = this.sampler.silent ? null : this.sampler.bus();
-    this.anchor = { ms, seconds: this.seconds + (this.sampler.silent ? 0 : 0.03) };
+    this.rounds = [];
+    this.#land(ms, this.seconds + (this.sampler.silent ? 0 : 0.03));
+    this.#tick();
+  }
+
+  /** From a moment of the clock on, the music goes on from another of its own. */
+  #land(ms, seconds) {
+    this.anchor = { ms, seconds };
+    this.rounds.push(this.anchor);
     this.#aim();
     for (const note of this.active(ms)) {
       // What is held here is struck anew, so that a jump lands in the middle of the harmony and not in a hole.
-      if (note[0] < ms && note[4] - ms > 250) this.#schedule(note, ms);
+      if (note[0] < ms && note[4] - ms > HELD_MS) this.#schedule(note, ms);
     }
-    this.#tick();
+  }
+
+  /** Where the loop begins and where it jumps back; null if it does not. */
+  #round() {
+    if (!this.loop) return null;
+    const from = this.region?.from ?? 0;
+    const end = Math.min(this.region?.to ?? Infinity, this.endMs);
+    const to = this.anchor.ms < end ? end : this.endMs; // a seek past the region's end plays to the end of the piece
+    const isComposed = this.frontierMs === Infinity || to < Math.min(this.frontierMs, this.endMs);
+    return isComposed && end - from >= LEAST_ROUND_MS ? { from, to } : null;
   }
 
   #aim() {
@@ -136,9 +182,12 @@ export class Player extends EventTarget {
   }
 
   #schedule(note, fromMs = note[0]) {
-    const [, , pitch, velocity, until] = note;
-    const seconds = Math.max(0.02, (until - fromMs) / 1000 / this.speed);
-    if (this.bus) this.sampler.strike(pitch, velocity, this.#when(fromMs), seconds, this.bus);
+    const when = this.#when(fromMs);
+    if (!this.bus || when < this.seconds - LATE_MS / 1000) return;
+    const [, offset, pitch, velocity, until] = note;
+    const voice = this.sampler.strike(pitch, velocity, when, this.bus);
+    this.sampler.release(voice, this.#when(until));
+    if (offset > fromMs) this.sampler.lift(voice, this.#when(offset));
   }
 
   #tick() {
@@ -155,13 +204,38 @@ export class Player extends EventTarget {
       this.#changed();
       return;
     }
-    const ahead = (document.hidden ? AHEAD_HIDDEN_SECONDS : AHEAD_SECONDS) * 1000 * this.speed;
-    while (this.next < this.notes.length && this.notes[this.next][0] < position + ahead) {
-      this.#schedule(this.notes[this.next]);
-      this.next += 1;
-    }
-    for (let place = this.next; place < this.notes.length && this.notes[place][0] < position + 8000; place += 1) this.sampler.want(this.notes[place][2], this.notes[place][3]);
+    this.#scheduleAhead();
+    this.#wantSoon(position);
     if (position >= this.endMs && this.frontierMs === Infinity) this.#ended();
+  }
+
+  /** All that begins soon, round the loop too. */
+  #scheduleAhead() {
+    const now = this.seconds;
+    const horizon = now + (document.hidden ? AHEAD_HIDDEN_SECONDS : AHEAD_SECONDS);
+    while (this.rounds.length > 1 && this.rounds[1].seconds <= now) this.rounds.shift();
+    for (;;) {
+      const round = this.#round();
+      const limit = round?.to ?? Infinity;
+      while (this.next < this.notes.length && this.notes[this.next][0] < limit && this.#when(this.notes[this.next][0]) < horizon) {
+        this.#schedule(this.notes[this.next]);
+        this.next += 1;
+      }
+      if (this.#when(limit) >= horizon) return;
+      this.#jump(round);
+    }
+  }
+
+  /** Back to the loop's beginning, at the very moment where its end is. */
+  #jump({ from, to }) {
+    const at = this.#when(to);
+    if (this.bus) this.sampler.cut(this.bus, at);
+    this.#land(from, at);
+  }
+
+  /** The recordings of what comes next. */
+  #wantSoon(position) {
+    for (let place = this.next; place < this.notes.length && this.notes[place][0] < position + 8000; place += 1) this.sampler.want(this.notes[place][2], this.notes[place][3]);
   }
 
   #resume() {
@@ -171,11 +245,6 @@ export class Player extends EventTarget {
   }
 
   #ended() {
-    if (this.loop && this.endMs > 0) {
-      this.#stopSound();
-      this.#begin(0);
-      return;
-    }
     this.playing = false;
     this.anchor = { ms: this.endMs, seconds: 0 };
     this.bus = null; // what still rings may ring out

@@ -6,7 +6,10 @@ import { chosen, ink, noteColour, ringColour } from "./colours.js";
 const LONGEST_MS = 20_000; // no note sounds longer
 const FIT_MS = 75_000; // a piece up to so long is shown whole
 const MOST_ZOOM = 0.6; // pixels a millisecond
-const AXIS = 20;
+const AXIS = 24; // the strip of times below, high enough for a finger
+const EDGE = 10; // pixels round an edge of the loop that take hold of it
+const SNAP = 6; // pixels to a note's beginning, where a loop sounds best
+const DRAG = 4; // pixels that make a drag of a click
 const LEAST_KEYS = 37;
 const TICKS_MS = [1000, 2000, 5000, 10_000, 15_000, 30_000, 60_000, 120_000, 300_000];
 const GHOST = [60, 64, 67, 72, 76, 67, 72, 76, 60, 62, 69, 74, 77, 69, 74, 77, 59, 62, 67, 74, 77, 67, 74, 77, 60, 64, 67, 72, 76, 67, 72, 76].flatMap((pitch, place, all) =>
@@ -14,18 +17,20 @@ const GHOST = [60, 64, 67, 72, 76, 67, 72, 76, 60, 62, 69, 74, 77, 69, 74, 77, 5
 const still = matchMedia("(prefers-reduced-motion: reduce)");
 
 export class Roll {
-  /** source: an object with `notes` (rows by onset) and `endMs`. onSeek(ms) when the roll is clicked. */
-  constructor(canvas, source, { onSeek = null, small = false, exact = false } = {}) {
-    Object.assign(this, { canvas, source, small, exact, zoom: 1, startMs: 0, position: 0, seams: [], low: 41, high: 77, hover: null });
+  /** source: an object with `notes` (rows by onset), `endMs`, and perhaps `region` and `loop`. onSeek(ms) when the roll is clicked,
+   * onRegion(region, done) while a loop is drawn on the strip of times. */
+  constructor(canvas, source, { onSeek = null, onRegion = null, small = false, exact = false } = {}) {
+    Object.assign(this, { canvas, source, small, exact, zoom: 1, startMs: 0, position: 0, seams: [], low: 41, high: 77, hover: null, drag: null });
     this.context = canvas.getContext("2d");
     new ResizeObserver(() => this.measure()).observe(canvas);
+    if (onRegion) this.#listenToStrip(onRegion, onSeek);
     if (onSeek) this.#listen(onSeek);
   }
 
   #listen(onSeek) {
     const { canvas } = this;
     canvas.addEventListener("pointerdown", (event) => {
-      if (event.button === 0 && this.source.endMs) onSeek(this.timeAt(event.offsetX));
+      if (event.button === 0 && this.source.endMs && !this.drag) onSeek(this.timeAt(event.offsetX));
     });
     canvas.addEventListener("pointermove", (event) => { this.hover = event.pointerType === "mouse" ? event.offsetX : null; });
     canvas.addEventListener("pointerleave", () => { this.hover = null; });
@@ -36,6 +41,53 @@ export class Roll {
       this.held = performance.now();
       event.preventDefault();
     }, { passive: false });
+  }
+
+  /** Dragging along the times draws a loop; its edges can be taken hold of. A click there seeks as everywhere. */
+  #listenToStrip(onRegion, onSeek) {
+    const { canvas } = this;
+    const onStrip = (event) => this.source.endMs > 0 && event.offsetY >= this.height - AXIS;
+    const end = (event) => {
+      if (!this.drag) return;
+      if (this.drag.moved) onRegion(this.#drawn(event.offsetX), true);
+      else onSeek(this.timeAt(event.offsetX));
+      this.drag = null;
+    };
+    canvas.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0 || !onStrip(event)) return;
+      canvas.setPointerCapture(event.pointerId);
+      this.drag = { x: event.offsetX, moved: false, fixedMs: this.#otherEdge(event.offsetX) };
+    });
+    canvas.addEventListener("pointermove", (event) => {
+      canvas.style.cursor = this.drag || onStrip(event) ? "ew-resize" : "";
+      if (!this.drag) return;
+      this.drag.moved ||= Math.abs(event.offsetX - this.drag.x) >= DRAG;
+      this.held = performance.now(); // the picture stays where it is meanwhile
+      if (this.drag.moved) onRegion(this.#drawn(event.offsetX), false);
+    });
+    canvas.addEventListener("pointerup", end);
+    canvas.addEventListener("pointercancel", () => { this.drag = null; });
+  }
+
+  /** Whoever takes hold of one edge of the loop leaves the other where it is. */
+  #otherEdge(x) {
+    const { region } = this.source;
+    if (!region) return null;
+    const edges = [region.from, Math.min(region.to, this.source.endMs)];
+    const place = edges.findIndex((ms) => Math.abs(this.#x(ms) - x) <= EDGE);
+    return place < 0 ? null : edges[1 - place];
+  }
+
+  #drawn(x) {
+    const edges = [this.drag.fixedMs ?? this.#snapped(this.drag.x), this.#snapped(x)].sort((a, b) => a - b);
+    return { from: edges[0], to: edges[1] >= this.source.endMs ? Infinity : edges[1] };
+  }
+
+  #snapped(x) {
+    const ms = Math.min(this.timeAt(x), this.source.endMs);
+    const place = this.#first(ms);
+    const near = this.source.notes.slice(Math.max(0, place - 1), place + 1).map((note) => note[0]);
+    return near.find((onset) => Math.abs(onset - ms) * this.scale <= SNAP) ?? ms;
   }
 
   measure() {
@@ -119,6 +171,7 @@ export class Roll {
     if (this.source.endMs || playing) this.#grid(c);
     else if (!this.small) this.#ghosts(c);
     this.#notes(c, position, playing || extra.lit);
+    if (this.source.region) this.#region(c);
     if (!this.small && (this.source.endMs || playing)) this.#names(c);
     if (extra.frontierMs !== undefined) this.#frontier(c, extra.frontierMs);
     for (const ms of this.seams) this.#line(c, ms, ink("--edge"), [3, 4]);
@@ -129,8 +182,9 @@ export class Roll {
   /** A still picture is not drawn again: an open page that rests costs nothing. */
   #unchanged(position, playing, frontierMs) {
     const { source, startMs, zoom, hover, low, high, seams } = this;
+    const { region, loop } = source;
     const place = this.exact ? 0 : Math.round(position * this.scale * 2);
-    const picture = [place, playing, source.notes.length, source.endMs, source.notes, startMs, zoom, hover, low, high, seams, frontierMs, chosen()];
+    const picture = [place, playing, source.notes.length, source.endMs, source.notes, startMs, zoom, hover, low, high, seams, region, loop, frontierMs, chosen()];
     const same = this.drawn?.every((value, index) => value === picture[index]) ?? false;
     this.drawn = picture;
     return same;
@@ -247,6 +301,31 @@ export class Roll {
     c.lineTo(x, this.height - (this.small ? 0 : AXIS));
     c.stroke();
     c.restore();
+  }
+
+  /** The loop: a band on the strip of times, and its ground behind the notes. Off, it is only outlined. */
+  #region(c) {
+    const { region, loop, endMs } = this.source;
+    const [from, to] = [this.#x(region.from), this.#x(Math.min(region.to, endMs))];
+    const colour = ink(loop ? "--accent" : "--edge");
+    const floor = this.height - (this.small ? 0 : AXIS);
+    c.save();
+    c.globalCompositeOperation = "destination-over";
+    c.fillStyle = ink(loop ? "--accent-soft" : "--line");
+    c.globalAlpha = loop ? 1 : 0.5;
+    c.fillRect(from, 0, to - from, this.height);
+    c.restore();
+    c.fillStyle = colour;
+    for (const x of [from, to]) c.fillRect(Math.round(x), 0, 1, floor);
+    if (this.small) return;
+    c.fillRect(Math.round(from), floor, Math.round(to) - Math.round(from) + 1, 3);
+    for (const [x, turn] of [[from, 1], [to, -1]]) {
+      c.beginPath();
+      c.moveTo(Math.round(x), floor);
+      c.lineTo(Math.round(x) + 9 * turn, floor);
+      c.lineTo(Math.round(x), floor + 11);
+      c.fill();
+    }
   }
 
   #frontier(c, ms) {

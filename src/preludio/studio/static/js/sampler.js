@@ -8,7 +8,13 @@ const MASTER_DB = -5; // below the written sound: the limiter of a browser is co
 const MOST_BUFFERS = 84; // decoded recordings kept, about 160 MB
 const MOST_VOICES = 90;
 const RANGE_DB = 40;
+const RECORDED = Array.from({ length: 30 }, (_, place) => LOWEST + 3 * place);
+const NOISE_GAIN = 0.008 * 10 ** ((MASTER_DB - 2) / 20); // of a key that comes up: as far under the strings as in the written sound
+const MOST_NOISES = 24; // at about one time: in such a crowd nobody hears one more
+const NOISE_SECONDS = 0.4;
 
+/** The key of a piano that plays a MIDI pitch: beyond the ends of the keyboard, the same tone some octaves inside. */
+const keyOf = (pitch) => (pitch > HIGHEST ? pitch - 12 * Math.ceil((pitch - HIGHEST) / 12) : pitch < LOWEST ? pitch + 12 * Math.ceil((LOWEST - pitch) / 12) : pitch);
 const recordedFor = (pitch) => LOWEST + 3 * Math.round((Math.min(HIGHEST, Math.max(LOWEST, pitch)) - LOWEST) / 3);
 const keptSeconds = (pitch) => (pitch < 45 ? 10 : pitch < 60 ? 8 : pitch < 75 ? 6 : 4);
 export const damperSeconds = (pitch) => 0.06 * 2 ** ((60 - pitch) / 36);
@@ -29,18 +35,25 @@ function mixOf(velocity) {
   return share < 1 ? [[LAYERS[upper - 1], 1 - share], [LAYERS[upper], share]] : [[LAYERS[upper], 1]];
 }
 
+/** The audio of the browser; null where there is none. */
+function opened() {
+  const Context = globalThis.AudioContext ?? globalThis.webkitAudioContext;
+  try {
+    return new Context({ latencyHint: "interactive" });
+  } catch {
+    return null;
+  }
+}
+
 export class Sampler {
-  constructor() {
+  constructor(context = opened()) {
     this.buffers = new Map(); // "pitch-layer" -> AudioBuffer, in the order of their last use
+    this.keysUp = new Map(); // recorded key -> AudioBuffer of its way up
     this.loading = new Map();
     this.voices = new Set();
-    this.context = null;
-    const Context = globalThis.AudioContext ?? globalThis.webkitAudioContext;
-    try {
-      this.context = new Context({ latencyHint: "interactive" });
-    } catch {
-      return; // no sound here: the page says so
-    }
+    this.noises = new Set(); // of keys that come up
+    this.context = context;
+    if (this.silent) return; // the page says so
     this.volume = new GainNode(this.context);
     this.limiter = new DynamicsCompressorNode(this.context, { threshold: -4, knee: 3, ratio: 20, attack: 0.002, release: 0.12 });
     this.volume.connect(this.limiter).connect(this.context.destination);
@@ -66,6 +79,12 @@ export class Sampler {
     const middle = [60, 48, 72, 36, 84, 54, 66, 42, 78];
     await Promise.all(middle.slice(0, 3).map((pitch) => this.load(pitch, 77)));
     for (const layer of [77, 40]) for (const pitch of middle) this.load(pitch, layer);
+    await Promise.all(RECORDED.map((pitch) => this.#loadKeyUp(pitch)));
+  }
+
+  async #loadKeyUp(pitch) {
+    const buffer = await this.#decoded(pitch, "release");
+    if (buffer) this.keysUp.set(pitch, buffer);
   }
 
   /** A way to the loudspeaker that can be silenced by itself. */
@@ -86,15 +105,21 @@ export class Sampler {
     return this.loading.get(name);
   }
 
-  async #fetched(pitch, layer, name) {
+  /** A recording; null if it cannot be had now. */
+  async #decoded(pitch, layer) {
     const file = `/piano/${String(pitch).padStart(3, "0")}-${String(layer).padStart(3, "0")}.ogg`;
     try {
       const answer = await fetch(file);
-      if (!answer.ok) return;
-      this.buffers.set(name, this.#shortened(await this.context.decodeAudioData(await answer.arrayBuffer()), pitch));
+      return answer.ok ? await this.context.decodeAudioData(await answer.arrayBuffer()) : null;
     } catch {
-      return; // offline for a moment: it is asked for again
+      return null; // offline for a moment: it is asked for again
     }
+  }
+
+  async #fetched(pitch, layer, name) {
+    const buffer = await this.#decoded(pitch, layer);
+    if (buffer === null) return;
+    this.buffers.set(name, this.#shortened(buffer, pitch));
     for (const oldest of this.buffers.keys()) {
       if (this.buffers.size <= MOST_BUFFERS) break;
       this.buffers.delete(oldest);
@@ -136,10 +161,10 @@ export class Sampler {
     return [buffer, Number(best.split("-")[0]), this.gains.get(best)];
   }
 
-  /** Strikes a key at a time of the audio clock; `seconds` until the damper falls, or null while the key is held. */
-  strike(pitch, velocity, when, seconds, bus = this.live) {
+  /** Strikes a key at a time of the audio clock; it sounds until `release`. Null if there is nothing to sound. */
+  strike(pitch, velocity, when, bus = this.live) {
     if (this.silent) return null;
-    const key = pitch > HIGHEST ? pitch - 12 * Math.ceil((pitch - HIGHEST) / 12) : pitch < LOWEST ? pitch + 12 * Math.ceil((LOWEST - pitch) / 12) : pitch;
+    const key = keyOf(pitch);
     this.want(key, velocity);
     const start = Math.max(when, this.context.currentTime);
     const envelope = new GainNode(this.context, { gain: 1 });
@@ -155,14 +180,13 @@ export class Sampler {
     }
     if (!sources.length) return null;
     envelope.connect(bus);
-    const voice = { pitch: key, start, sources, envelope, bus, end: Infinity };
+    const voice = { pitch: key, velocity, start, sources, envelope, bus, end: Infinity, noise: null };
     sources[0].onended = () => {
       envelope.disconnect();
       this.voices.delete(voice);
     };
     this.#restrike(voice);
     this.voices.add(voice);
-    if (seconds !== null) this.release(voice, start + seconds);
     this.#spare();
     return voice;
   }
@@ -173,6 +197,41 @@ export class Sampler {
     const at = Math.max(when, this.context.currentTime, voice.start + 0.02);
     if (voice.pitch >= FIRST_UNDAMPED) return;
     this.#fade(voice, at, damperSeconds(voice.pitch));
+  }
+
+  /** The key comes up at a time, and is heard a little; its string sounds on while the pedal holds the damper. */
+  lift(voice, when) {
+    const buffer = voice && this.keysUp.get(recordedFor(voice.pitch));
+    if (!buffer) return;
+    const start = Math.max(when, this.context.currentTime);
+    if (this.#crowd(start) >= MOST_NOISES) return;
+    const source = new AudioBufferSourceNode(this.context, { buffer });
+    // A key's way up is much alike however it was struck, so the root: 20 dB between the softest and the loudest.
+    source.connect(new GainNode(this.context, { gain: NOISE_GAIN * amplitude(voice.velocity) ** 0.5 })).connect(voice.bus);
+    source.start(start);
+    voice.noise = { source, start, bus: voice.bus };
+    const { noise } = voice;
+    this.noises.add(noise);
+    source.onended = () => this.noises.delete(noise);
+  }
+
+  #crowd(when) {
+    let count = 0;
+    for (const noise of this.noises) if (Math.abs(noise.start - when) < NOISE_SECONDS) count += 1;
+    return count;
+  }
+
+  /** All that sounds on a way at a moment ends there as if its keys were let go, and what was to come after it never does. */
+  cut(bus, when) {
+    for (const voice of [...this.voices].filter((each) => each.bus === bus)) {
+      const later = voice.noise?.start > when;
+      if (later) voice.noise.source.stop();
+      if (voice.start >= when) for (const source of voice.sources) source.stop();
+      else {
+        if (voice.end > when) this.release(voice, when);
+        if (later) this.lift(voice, when);
+      }
+    }
   }
 
   #fade(voice, at, seconds) {
@@ -202,9 +261,10 @@ export class Sampler {
   hush(bus) {
     if (this.silent) return;
     bus.gain.setTargetAtTime(0, this.context.currentTime, 0.012);
-    const voices = [...this.voices].filter((voice) => voice.bus === bus);
+    const sources = [...this.voices].flatMap((voice) => (voice.bus === bus ? voice.sources : []));
+    for (const noise of this.noises) if (noise.bus === bus) sources.push(noise.source);
     setTimeout(() => {
-      for (const voice of voices) for (const source of voice.sources) source.stop();
+      for (const source of sources) source.stop();
       bus.disconnect();
     }, 120);
   }
