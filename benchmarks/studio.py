@@ -2,6 +2,7 @@
 
 python benchmarks/studio.py --minutes 3            # 50 streaming, 200 idle: is a note lost, does memory grow, how long does one wait
 python benchmarks/studio.py --answers 30           # from a phrase to the first note of its answer
+python benchmarks/studio.py --drift-minutes 10     # a long piece in Chromium: does each note start when it should
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import studio_drift
 
 IDLE_SECONDS = 10  # how often a resting page asks whether the studio is there
 PHRASE = [[i * 220, i * 220 + 190, 60 + (0, 4, 7, 12, 11, 7)[i % 6], 76, 0] for i in range(12)]
@@ -47,6 +49,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seconds", type=float, default=20.0, help="of music, each piece")
     parser.add_argument("--answers", type=int, default=0, help="measure so many answers of a duet instead")
+    parser.add_argument("--drift-minutes", type=float, default=0, help="play a piece of so many minutes in Chromium instead")
     wish = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         port = _free_port()
@@ -55,7 +58,10 @@ def main() -> None:
         try:
             address = f"http://127.0.0.1:{port}"
             _wait(address)
-            asyncio.run(_answers(address, wish.answers) if wish.answers else _load(address, server.pid, wish))
+            if wish.drift_minutes:
+                studio_drift.measure(address, wish.drift_minutes)
+            else:
+                asyncio.run(_answers(address, wish.answers) if wish.answers else _load(address, server.pid, wish))
         finally:
             server.kill()
             server.wait()
