@@ -9,9 +9,9 @@ One walk reads sound and broken files alike, because no parser tells what it lef
 the pedal of a channel without notes and the end of a track without a word. It remains the tests' oracle.
 """
 
-from preludio.midi.chunks import MAX_BYTES, MAX_CHUNKS
+from preludio.midi.chunks import MAX_BYTES, MAX_CHUNKS, Repair
 from preludio.midi.events import MAX_EVENTS, MAX_ODD_EVENTS
-from preludio.midi.read import read_midi
+from preludio.midi.read import read_and_repair, read_midi
 from preludio.midi.write import write_midi
 
-__all__ = ["MAX_BYTES", "MAX_CHUNKS", "MAX_EVENTS", "MAX_ODD_EVENTS", "read_midi", "write_midi"]
+__all__ = ["MAX_BYTES", "MAX_CHUNKS", "MAX_EVENTS", "MAX_ODD_EVENTS", "Repair", "read_and_repair", "read_midi", "write_midi"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from preludio.errors import MidiError
 from preludio.midi.events import Budget, Track, read_track
@@ -22,6 +23,14 @@ _FRAME_TEMPO = {  # frames a second of an SMPTE division -> (whole frames, micro
 }
 
 
+class Repair(NamedTuple):
+    """Something that was wrong, or that a piano does not play."""
+
+    kind: str  # "labels" (wrong counts and lengths), "damage" (lost from there on), "bytes" (over 127), "unclosed" (notes), "drums" (left out)
+    n: int  # so many of them
+    text: str  # one phrase
+
+
 @dataclass
 class MidiFile:
     """What stands in a file, before notes are paired."""
@@ -30,7 +39,10 @@ class MidiFile:
     division: int  # ticks per quarter note
     tempo: int | None  # microseconds per `division` ticks where the ticks are parts of a second (SMPTE): tempo events do not count
     tracks: list[Track] = field(default_factory=list)
-    repairs: list[str] = field(default_factory=list)  # what was wrong, one phrase each
+    repairs: list[Repair] = field(default_factory=list)
+
+    def repaired(self, kind: str, text: str, n: int = 1) -> None:
+        self.repairs.append(Repair(kind, n, text))
 
 
 def parse(data: bytes) -> MidiFile:
@@ -76,7 +88,7 @@ def _header(data: bytes) -> MidiFile:
     if not division:
         raise MidiError("its time division is 0 ticks, so it has no time; export it again")
     if kind > 2:
-        return MidiFile(1, division, tempo, repairs=[f"format {kind} is unknown and read as 1"])
+        return MidiFile(1, division, tempo, repairs=[Repair("labels", 1, f"format {kind} is unknown and read as 1")])
     return MidiFile(kind, division, tempo)
 
 
@@ -86,7 +98,7 @@ def _read_tracks(data: bytes, file: MidiFile) -> None:
     position = _CHUNK_HEADER + int.from_bytes(data[4:8])
     if not _is_chunk(data, position):
         position = data.find(b"MTrk", _CHUNK_HEADER)
-        file.repairs.append("its first track is not where its header says")
+        file.repaired("labels", "its first track is not where its header says")
     n_chunks = 0
     while 0 <= position <= len(data) - _CHUNK_HEADER:
         n_chunks += 1
@@ -98,7 +110,7 @@ def _read_tracks(data: bytes, file: MidiFile) -> None:
         else:
             position = end if _is_chunk(data, end) else data.find(b"MTrk", position + 4)
     if len(file.tracks) != said:
-        file.repairs.append(f"it says {said} tracks and has {len(file.tracks)}")
+        file.repaired("labels", f"it says {said} tracks and has {len(file.tracks)}")
 
 
 def _read_track(view: memoryview, start: int, said_end: int, budget: Budget, file: MidiFile) -> int:
@@ -113,10 +125,10 @@ def _read_track(view: memoryview, start: int, said_end: int, budget: Budget, fil
     file.tracks.append(track)
     end = start + track.size
     if track.fault:
-        file.repairs.append(f"track {len(file.tracks)} {track.fault} at byte {end}: what came before is kept")
+        file.repaired("damage", f"track {len(file.tracks)} {track.fault} at byte {end}: what came before is kept")
         return following
     if end != said_end and (not believable or data[end : end + 4] == b"MTrk"):
-        file.repairs.append(f"the length of track {len(file.tracks)} is wrong")
+        file.repaired("labels", f"the length of track {len(file.tracks)} is wrong")
         return data.find(b"MTrk", end)
     return following
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.errors import MidiError, PerformanceError, PreludioWarning
-from preludio.midi.chunks import MAX_BYTES, MidiFile, parse
+from preludio.midi.chunks import MAX_BYTES, MidiFile, Repair, parse
 from preludio.midi.events import CONTROL, NOTE_ON, Events, Track, joined
 from preludio.midi.plain import Bytes, Ticks
 from preludio.performance import MAX_MS, Performance, join, pack_notes, shift
@@ -20,6 +20,9 @@ from preludio.performance import MAX_MS, Performance, join, pack_notes, shift
 DRUMS = 9  # channel 10 counted from 1: General MIDI's percussion
 PEDAL_DOWN = 64  # CC64: 0-63 is up, 64-127 is down (MIDI 1.0, "Controller Numbers")
 DEFAULT_TEMPO = 500_000  # microseconds per quarter note before the first tempo event (SMF, "Set Tempo")
+
+Source = bytes | bytearray | memoryview | str | os.PathLike[str]
+"""A file's bytes, or a path to it."""
 
 _EXPORT = "export it again as a Standard MIDI File"
 
@@ -33,7 +36,7 @@ class _Notes(NamedTuple):
     velocity: Bytes
 
 
-def read_midi(source: bytes | bytearray | memoryview | str | os.PathLike[str]) -> Performance:
+def read_midi(source: Source) -> Performance:
     """The piano performance in a Standard MIDI File: its bytes, or a path to it. RIFF-MIDI and SMPTE division are read too.
 
     All channels but 10 (drums) are one piano. Each note ends at the next unused note-off of its key in its track and channel: the
@@ -52,17 +55,26 @@ def read_midi(source: bytes | bytearray | memoryview | str | os.PathLike[str]) -
         MidiError: the file cannot be read, is no MIDI file, or goes beyond a limit: `MAX_BYTES`, `MAX_CHUNKS`, `MAX_EVENTS`,
             `MAX_ODD_EVENTS`, 24 days; or its tempo or division is 0.
     """
-    name = os.fspath(source) if isinstance(source, str | os.PathLike) else "MIDI data"
+    performance, repairs = read_and_repair(source)
+    if repairs:
+        warnings.warn(f"{_name_of(source)}: {'; '.join(_shortened(repairs))}", PreludioWarning, stacklevel=2)
+    return performance
+
+
+def read_and_repair(source: Source) -> tuple[Performance, list[Repair]]:
+    """As `read_midi`, with a list of what was repaired or left out instead of a warning."""
     try:
         file = parse(_bytes_of(Path(source)) if isinstance(source, str | os.PathLike) else bytes(source))
         performance = _patterns(file) if file.format == 2 else _simultaneous(file.tracks, file)
     except MidiError as error:
-        raise MidiError(f"{name}: {error}") from None
+        raise MidiError(f"{_name_of(source)}: {error}") from None
     except PerformanceError as error:  # the last notes begin in the last instants of the 24 days
-        raise MidiError(f"{name}: {error}; {_EXPORT}") from None
-    if file.repairs:
-        warnings.warn(f"{name}: {'; '.join(_shortened(file.repairs))}", PreludioWarning, stacklevel=2)
-    return performance
+        raise MidiError(f"{_name_of(source)}: {error}; {_EXPORT}") from None
+    return performance, file.repairs
+
+
+def _name_of(source: Source) -> str:
+    return str(os.fspath(source)) if isinstance(source, str | os.PathLike) else "MIDI data"
 
 
 def _bytes_of(path: Path) -> bytes:
@@ -79,8 +91,8 @@ def _bytes_of(path: Path) -> bytes:
         raise MidiError(f"cannot be read ({getattr(error, 'strerror', None) or error}); check the path and its permissions") from None
 
 
-def _shortened(repairs: Sequence[str], most: int = 5) -> list[str]:
-    return [*repairs[:most], *([f"and {len(repairs) - most} more"] if len(repairs) > most else [])]
+def _shortened(repairs: Sequence[Repair], most: int = 5) -> list[str]:
+    return [*(repair.text for repair in repairs[:most]), *([f"and {len(repairs) - most} more"] if len(repairs) > most else [])]
 
 
 def _patterns(file: MidiFile) -> Performance:
@@ -100,12 +112,12 @@ def _simultaneous(tracks: Sequence[Track], file: MidiFile) -> Performance:
     """What tracks play that begin together; tempos count for all of them, whatever track they are in."""
     clipped = sum(track.clipped for track in tracks)
     if clipped:
-        file.repairs.append(f"{_count(clipped, 'data byte')} over 127 taken as 127")
+        file.repaired("bytes", f"{_count(clipped, 'data byte')} over 127 taken as 127", clipped)
     piano = _without_drums(tracks, file)
     paired = [_paired(events, track.end_tick) for track, events in zip(tracks, piano, strict=True)]
     n_unclosed = sum(unclosed for _, unclosed in paired)
     if n_unclosed:
-        file.repairs.append(f"{_count(n_unclosed, 'note')} without an end, closed at the end of the track")
+        file.repaired("unclosed", f"{_count(n_unclosed, 'note')} without an end, closed at the end of the track", n_unclosed)
     onset, offset, pitch, velocity = (np.concatenate(column) for column in zip(*(notes for notes, _ in paired), strict=True))
     events = joined(piano)
     pedal = _pedal(events, max(int(events.tick.max(initial=0)), int(offset.max(initial=0))))
@@ -121,7 +133,7 @@ def _without_drums(tracks: Sequence[Track], file: MidiFile) -> list[Events]:
         n_drums += int(np.count_nonzero(drums & (events.status >> 4 == NOTE_ON >> 4)))
         piano.append(events.at(~drums) if drums.any() else events)
     if n_drums:
-        file.repairs.append(f"{_count(n_drums, 'note')} on channel 10 (drums) left out")
+        file.repaired("drums", f"{_count(n_drums, 'note')} on channel 10 (drums) left out", n_drums)
     return piano
 
 
