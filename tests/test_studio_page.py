@@ -99,6 +99,43 @@ def test_a_dropped_file_goes_on_from_where_one_chooses(visit: Open, server: Serv
     assert shown(page) == notes
 
 
+def broken_file() -> bytes:
+    """One track more said than there is, two notes that never end, three strokes of a drum."""
+    track = bytes.fromhex(
+        "00 90 3C 50  83 60 80 3C 00"  # one sound note
+        "00 90 40 50  00 90 43 50"  # no end
+        "00 99 24 50  10 99 26 50  10 99 24 50"  # channel 10
+        "83 60 FF 2F 00"
+    )
+    return bytes.fromhex("4D54 6864 0000 0006 0001 0002 01E0") + b"MTrk" + len(track).to_bytes(4) + track
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        (
+            "en",
+            "Read, with a little mending: a wrong label in the file was set right, 3 drum strokes were left out, and 2 notes without an "
+            "end were given one.",
+        ),
+        (
+            "es",
+            "Leído, con algún arreglo: se corrigió una etiqueta equivocada del archivo, se dejaron fuera 3 golpes de batería y a 2 notas "
+            "sin final se les puso uno.",
+        ),
+    ],
+)
+def test_what_was_mended_in_a_file_is_told_kindly(visit: Open, language: str, said: str) -> None:
+    page = visit(locale=language)
+    dropped(page, broken_file())
+    until(page, "preludio.piece?.kind === 'midi' && document.querySelector('.notice')")
+    assert page.inner_text("#notices") == said
+    assert [note[2] for note in shown(page)] == [60, 64, 67]
+    dropped(page, preludio.write_midi(melody()))  # a sound file: nothing to say
+    until(page, "preludio.player.notes.length === 10")
+    assert page.inner_text("#notices") == said
+
+
 def test_a_theme_sounds_and_goes_on(visit: Open) -> None:
     page = visit()
     choose(page, "begin", "theme")

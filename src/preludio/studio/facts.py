@@ -55,6 +55,15 @@ class WholePiece(PieceFacts):
     history: list[VersionFacts]
 
 
+class RepairFacts(BaseModel):
+    kind: str = Field(description="drums (left out), unclosed (notes), bytes (over 127), damage (lost), labels (wrong counts and lengths)")
+    n: int
+
+
+class FromFile(WholePiece):
+    repairs: list[RepairFacts] = Field(description="what was mended in the file, or left out")
+
+
 class ThemeFacts(BaseModel):
     name: str
     composer: str

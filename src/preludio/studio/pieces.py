@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 import unicodedata
-import warnings
+from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from preludio.errors import PreludioWarning
-from preludio.midi import read_midi
+from preludio.midi import Repair, read_and_repair
 from preludio.performance import Performance
 from preludio.studio import themes
 from preludio.studio.composing import music_of
-from preludio.studio.facts import Kept, PieceFacts, ProblemFacts, ThemeFacts, WholePiece, WholeTheme, WholeVersion
+from preludio.studio.facts import FromFile, Kept, PieceFacts, ProblemFacts, ThemeFacts, WholePiece, WholeTheme, WholeVersion
 from preludio.studio.house import House, InHouse, Refused
 from preludio.studio.music import Music
 from preludio.studio.store import NewVersion
@@ -35,7 +34,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/api", responses=PROBLEMS)
 PiecePath = Annotated[str, Path(max_length=40, pattern=r"^[\w-]+$")]
 VersionPath = Annotated[int, Path(ge=1, le=2**53 - 1)]
-_reading = threading.Lock()  # warnings are caught process-wide
 
 
 @router.get("/themes", response_model=list[ThemeFacts], tags=["begin"])
@@ -76,7 +74,7 @@ def begin_piece(wish: NewPiece, house: InHouse) -> dict[str, Any]:
 
 @router.post(
     "/pieces/midi",
-    response_model=WholePiece,
+    response_model=FromFile,
     status_code=201,
     tags=["begin"],
     openapi_extra={
@@ -86,19 +84,25 @@ def begin_piece(wish: NewPiece, house: InHouse) -> dict[str, Any]:
 async def begin_with_midi(request: Request, house: InHouse, name: Annotated[str, Query(max_length=400)] = "") -> dict[str, Any]:
     """A piece that begins with a MIDI file: its bytes are the request's body."""
     data = await request.body()
-    performance = await run_in_threadpool(read_upload, data)
-    return await run_in_threadpool(_begun, house, "midi", Music.given(performance), _title_of(name))
+    performance, repairs = await run_in_threadpool(read_upload, data)
+    facts = await run_in_threadpool(_begun, house, "midi", Music.given(performance), _title_of(name))
+    return facts | {"repairs": _by_kind(repairs)}
 
 
-def read_upload(data: bytes) -> Performance:
-    with _reading, warnings.catch_warnings():
-        warnings.simplefilter("ignore", PreludioWarning)  # what was repaired is heard
-        performance = read_midi(data)
+def read_upload(data: bytes) -> tuple[Performance, list[Repair]]:
+    performance, repairs = read_and_repair(data)
     if not len(performance):
         raise Refused(400, "empty_midi", "it has no piano notes; choose a file with some (channel 10, the drums, does not count)")
     if len(performance) > MAX_NOTES or performance.duration_ms > MAX_MS:
         raise Refused(400, "long_midi", f"over {MAX_NOTES:,} notes or {MAX_MS // 3_600_000} hours: give a part of it")
-    return performance
+    return performance, repairs
+
+
+def _by_kind(repairs: Sequence[Repair]) -> list[dict[str, Any]]:
+    counts: Counter[str] = Counter()
+    for repair in repairs:
+        counts[repair.kind] += repair.n
+    return [{"kind": kind, "n": n} for kind, n in counts.items()]
 
 
 def _title_of(name: str) -> str:

@@ -1,7 +1,7 @@
 // What a piece begins from: nothing, a file, a theme, what is played.
 
 import * as api from "./api.js";
-import { clock, t } from "./i18n.js";
+import { clock, current, t } from "./i18n.js";
 import { complain, notify } from "./notices.js";
 
 const $ = (id) => document.getElementById(id);
@@ -167,6 +167,7 @@ export class Begin {
       history.pushState(null, "", `/p/${piece.id}`);
       studio.show(piece);
       studio.library.refresh();
+      if (piece.repairs.length) notify(mended(piece.repairs));
     } catch (error) {
       complain(error);
     }
@@ -230,4 +231,10 @@ export class Begin {
     $("record").firstChild.textContent = t($("record").firstChild.dataset.t);
     $("record").classList.toggle("on", on);
   }
+}
+
+/** What was wrong in a file, in one sentence. */
+function mended(repairs) {
+  const parts = repairs.map(({ kind, n }) => t(`r_${kind}${n === 1 ? 1 : "N"}`, { n: n.toLocaleString(current()) }));
+  return t("mended", { what: new Intl.ListFormat(current()).format(parts) });
 }

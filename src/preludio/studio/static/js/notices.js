@@ -3,9 +3,10 @@
 import { t } from "./i18n.js";
 
 const SHOWN_MS = 6000;
+const READ_MS = 90; // a letter, for whoever reads slowly
 const list = () => document.getElementById("notices");
 
-/** One sentence for some seconds; with an action, longer. */
+/** One sentence for some seconds; with an action, or if it is long, longer. */
 export function notify(text, action = null) {
   const notice = document.createElement("div");
   notice.className = "notice";
@@ -24,7 +25,7 @@ export function notify(text, action = null) {
   }
   while (list().children.length > 2) list().firstChild.remove();
   list().append(notice);
-  setTimeout(() => notice.remove(), action ? 2 * SHOWN_MS : SHOWN_MS);
+  setTimeout(() => notice.remove(), Math.max(action ? 2 * SHOWN_MS : SHOWN_MS, READ_MS * text.length));
 }
 
 /** A fault in one friendly sentence. */
