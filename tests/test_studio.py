@@ -28,10 +28,10 @@ from hypothesis import strategies as st
 from preludio.studio import Settings, create_app, themes
 from preludio.studio.guard import HEADERS
 from preludio.studio.music import COMPOSED, GIVEN, Beginning, Music, pack
-from preludio.studio.pieces import file_name
 from preludio.studio.serve import slots
 from preludio.studio.store import NewVersion, Store, Vanished, data_folder, folded
 from preludio.studio.themes import THEMES
+from preludio.studio.titles import file_name, one_line
 from preludio.studio.turns import Tell, Turns
 from preludio.studio.wishes import MAX_SECONDS
 
@@ -421,6 +421,38 @@ def test_a_download_has_a_name_that_any_system_takes(title: str, number: int) ->
     assert name.endswith(".mid")
     assert not set(name[:-4]) & set('/\\:*?"<>|\n\r\t\0.')
     assert name[:-4].strip()
+    assert len(name.encode()) < 255
+
+
+@given(st.text(max_size=200))
+def test_a_title_is_one_line_that_turns_nothing_around(title: str) -> None:
+    plain = one_line(title)
+    assert plain == one_line(plain)
+    assert not set(plain) & set("\0\n\r\t\x85\u2028\u202a\u202e\u2066\ufffe")
+    assert [c for c in plain if c.isalnum()] == [c for c in title if c.isalnum() and c.isprintable()]
+
+
+@pytest.mark.parametrize(
+    ("title", "kept", "header"),
+    [
+        ("a\r\nSet-Cookie: x=1", "a Set-Cookie: x=1", "attachment; filename*=utf-8''a%20Set-Cookie%20x%201.mid"),
+        ('"; filename=evil.exe', '"; filename=evil.exe', "attachment; filename*=utf-8''filename%20evil%20exe.mid"),
+        ("tune\u202edim.exe", "tunedim.exe", "attachment; filename*=utf-8''tunedim%20exe.mid"),
+        ("<script>alert(1)</script>\0", "<script>alert(1)</script>", "attachment; filename*=utf-8''script%20alert%201%20script.mid"),
+        ("..\\../x", "..\\../x", 'attachment; filename="x.mid"'),
+    ],
+)
+def test_a_hostile_title_is_only_a_title(client: TestClient, title: str, kept: str, header: str) -> None:
+    from xml.etree import ElementTree
+
+    at = f"/api/pieces/{uploaded(client)['id']}"
+    assert client.patch(at, json={"title": title}).json()["title"] == kept
+    assert client.get(f"{at}/download/mid").headers["content-disposition"] == header
+    picture = client.get(f"{at}/download/svg")
+    assert picture.headers["content-disposition"].startswith("attachment")
+    tree = ElementTree.fromstring(picture.text)
+    assert not [element for element in tree.iter() if element.tag.endswith("script")]
+    assert tree.findtext("{http://www.w3.org/2000/svg}title") == kept
 
 
 def test_what_is_played_grows_and_a_composed_version_does_not(client: TestClient) -> None:
@@ -454,6 +486,8 @@ BAD_BODIES: list[tuple[str, str, bytes, tuple[int, str]]] = [
     ("POST", "/api/pieces/midi", preludio.write_midi(Performance()), (400, "empty_midi")),
     ("POST", "/api/pieces/midi", preludio.write_midi(Performance([(0, 4 * 3_600_000, 60, 64)])), (400, "long_midi")),
     ("POST", "/api/pieces/midi", bytes(16_000_001), (413, "too_big")),
+    ("POST", "/api/pieces", b'{"notes": [' + 40_000 * b"[0, 1, 60, 64, 0], " + b"[0, 1, 60, 64, 0]]}", (422, "bad_value")),
+    ("POST", "/api/pieces", bytes(1_000_001), (413, "too_big")),
     ("PATCH", "/api/pieces/x", b'{"title": "\\ud800"}', (422, "bad_value")),
     ("GET", "/api/pieces/99999999999/versions/99999999999999999999", b"", (422, "bad_value")),
     ("GET", "/api/nonesuch", b"", (404, "gone")),
@@ -482,8 +516,10 @@ def test_a_fault_of_our_own_is_told_and_traced(
         raise ZeroDivisionError
 
     monkeypatch.setattr(store, "pieces", broken)
-    with TestClient(create_app(composer, store, slots=1), base_url=HERE, raise_server_exceptions=False) as client:
-        assert problem(client.get("/api/pieces")) == (500, "our_fault")
+    with TestClient(create_app(composer, store, slots=1), base_url=HERE) as client:
+        fault = client.get("/api/pieces")
+    assert problem(fault) == (500, "our_fault")
+    assert fault.headers["content-security-policy"] == HEADERS["content-security-policy"]
     assert "ZeroDivisionError" in capsys.readouterr().err
 
 
@@ -522,15 +558,45 @@ def test_a_link_from_elsewhere_opens_the_page(client: TestClient) -> None:
     assert client.get("/p/abc", headers={"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}).status_code == 200
 
 
-def test_every_answer_carries_the_policy(client: TestClient) -> None:
-    for path in ("/", "/p/x", "/api", "/api/openapi.json", "/static/js/main.js", "/piano/060-077.ogg", "/api/nonesuch"):
-        headers = client.get(path).headers
-        assert {name: headers[name] for name in HEADERS} == HEADERS
+def doors(client: TestClient) -> list[tuple[str, str]]:
+    """A method and an address for everything that can be asked for, files included."""
+    described = client.get("/api/openapi.json").json()["paths"]
+    api = [(method.upper(), re.sub(r"\{\w+\}", "1", path)) for path, methods in described.items() for method in methods]
+    pages = ("/", "/p/x", "/api", "/api/openapi.json", "/static/js/main.js", "/piano/060-077.ogg", "/api/nonesuch")
+    return api + [("GET", path) for path in pages]
+
+
+def test_every_door_has_the_guard(client: TestClient) -> None:
+    """Pages, files, streams, the API and what is not there: none answers a stranger, and each answer carries the policy."""
+    for method, path in doors(client):
+        answers = [
+            client.request(method, path, headers={"host": "evil.example"}),
+            client.request(method, path, headers={"origin": "https://evil.example"}),
+            client.request(method, path, headers={"origin": "http://["}),
+            client.request(method, path),
+        ]
+        assert [problem(answer) for answer in answers[:3]] == [(421, "wrong_host"), (403, "wrong_origin"), (403, "wrong_origin")]
+        for answer in answers:
+            assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     assert "unsafe" not in HEADERS["content-security-policy"]
 
 
 @pytest.mark.parametrize(
-    "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/piano/../../errors.py", "/piano/ATTRIBUTION.md", "/static//etc/passwd"]
+    "path",
+    [
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/static/..%2fapp.py",
+        "/static/..%5capp.py",
+        "/static//etc/passwd",
+        "/static/%00",
+        "/static/" + 5000 * "a",
+        "/static/",
+        "/piano/../../errors.py",
+        "/piano/ATTRIBUTION.md",
+        "/piano/%00.ogg",
+    ],
+    ids=lambda path: path[:24],
 )
 def test_paths_are_confined(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404

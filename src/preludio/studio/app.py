@@ -27,6 +27,7 @@ from preludio.studio.house import House, InHouse, Problem, Refused, explain, pro
 from preludio.studio.store import Store, Vanished
 from preludio.studio.turns import Busy, Turns
 
+MAX_JSON_BYTES = 1_000_000  # five thousand notes are a quarter of it
 STATIC = Path(__file__).parent / "static"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 ABOUT = """Composes expressive piano music; all that the studio's page does can be scripted.
@@ -76,12 +77,12 @@ def create_app(composer: Composer, store: Store, *, slots: int, hosts: frozenset
     app.include_router(pieces.router)
     app.include_router(streams.router)
     _add_pages(app)
-    for kind in (Refused, Vanished, Busy, PreludioError, OSError, MemoryError, Exception):
+    for kind in (Refused, Vanished, Busy, PreludioError, OSError, MemoryError):
         app.add_exception_handler(kind, _told)
     app.add_exception_handler(RequestValidationError, _bad_value)
     app.add_exception_handler(HTTPException, _plain)
-    app.add_middleware(BodyLimit, most_bytes=MAX_BYTES)
-    app.add_middleware(Guard, hosts=hosts, token=token)
+    app.add_middleware(BodyLimit, most_bytes=MAX_JSON_BYTES, larger={"/api/pieces/midi": MAX_BYTES})
+    app.add_middleware(Guard, hosts=hosts, token=token, explain=problem_of)
     return app
 
 

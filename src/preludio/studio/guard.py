@@ -9,13 +9,17 @@ from __future__ import annotations
 import hmac
 import ipaddress
 import json
+from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+Explain = Callable[[BaseException], tuple[int, str, str]]
+"""The status, the code and the message of a fault."""
 COOKIE = "preludio_token"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 POLICY = (
@@ -34,19 +38,23 @@ HEADERS = {
 
 
 class Guard:
-    """Refuses strangers, and sets the security headers on every answer."""
+    """Refuses strangers, and sets the security headers on every answer, be it of a fault of ours."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str], token: str | None) -> None:
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], token: str | None, explain: Explain) -> None:
         """hosts: the names under which the studio may be called, without a port. token: what a visitor must show, or None."""
-        self.app, self.hosts, self.token = app, hosts, token
+        self.app, self.hosts, self.token, self.explain = app, hosts, token, explain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
 
+        begun = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers[name] = value
@@ -59,7 +67,14 @@ class Guard:
         elif self._shows_token(scope):
             await _welcome(scope, with_headers, self.token or "")
         else:
-            await self.app(scope, receive, with_headers)
+            try:
+                await self.app(scope, receive, with_headers)
+            except ClientDisconnect:
+                return  # in the middle of an upload: nobody is left to be told
+            except Exception as error:
+                if begun:
+                    raise
+                await answer(with_headers, *self.explain(error))
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         headers = Headers(scope=scope)
@@ -67,7 +82,7 @@ class Guard:
         if not self._is_ours(host):
             return 421, "wrong_host", "this is not a name of the studio: open the address that preludio studio printed"
         origin = headers.get("origin")
-        if origin is not None and (origin == "null" or urlsplit(origin).netloc != host):
+        if origin is not None and not _is_of(origin, host):
             return 403, "wrong_origin", "another site's page may not use the studio"
         site = headers.get("sec-fetch-site", "none")
         if site not in ("same-origin", "none") and not (scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"):
@@ -105,16 +120,18 @@ class Guard:
 class BodyLimit:
     """Refuses what is too large before it is read."""
 
-    def __init__(self, app: ASGIApp, most_bytes: int) -> None:
-        self.app, self.most_bytes = app, most_bytes
+    def __init__(self, app: ASGIApp, most_bytes: int, larger: dict[str, int]) -> None:
+        """larger: paths that take more."""
+        self.app, self.most_bytes, self.larger = app, most_bytes, larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        most_bytes = self.larger.get(scope["path"], self.most_bytes)
         length = Headers(scope=scope).get("content-length", "0")
-        if not length.isdecimal() or int(length[:19]) > self.most_bytes:
-            await answer(send, 413, "too_big", f"more than {self.most_bytes:,} bytes are not taken")
+        if not length.isdecimal() or int(length[:19]) > most_bytes:
+            await answer(send, 413, "too_big", f"more than {most_bytes:,} bytes are not taken")
             return
         received = 0
 
@@ -122,7 +139,7 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self.most_bytes:  # sent in chunks, without a length
+            if received > most_bytes:  # sent in chunks, without a length
                 raise HTTPException(413)
             return message
 
@@ -142,6 +159,13 @@ async def _welcome(scope: Scope, send: Send, token: str) -> None:
     headers = [(b"location", f"/{quote(scope['path'].lstrip('/'))}".encode()), (b"set-cookie", cookie.encode())]
     await send({"type": "http.response.start", "status": 303, "headers": headers})
     await send({"type": "http.response.body", "body": b""})
+
+
+def _is_of(origin: str, host: str) -> bool:
+    try:
+        return urlsplit(origin).netloc == host  # "null" is of none
+    except ValueError:
+        return False
 
 
 def _equal(shown: str, token: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -12,14 +11,14 @@ from fastapi.concurrency import run_in_threadpool
 
 from preludio.midi import Repair, read_and_repair
 from preludio.performance import Performance
-from preludio.studio import themes
+from preludio.studio import themes, titles
 from preludio.studio.composing import music_of
 from preludio.studio.facts import FromFile, Kept, PieceFacts, ProblemFacts, ThemeFacts, WholePiece, WholeTheme, WholeVersion
 from preludio.studio.house import House, InHouse, Refused
 from preludio.studio.music import Music
 from preludio.studio.store import NewVersion
 from preludio.studio.themes import Theme
-from preludio.studio.wishes import MAX_MS, MAX_TITLE, Changes, Head, MoreNotes, NewPiece
+from preludio.studio.wishes import MAX_MS, Changes, Head, MoreNotes, NewPiece
 
 MAX_NOTES = 100_000  # of a piece in the studio
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -69,7 +68,7 @@ def begin_piece(wish: NewPiece, house: InHouse) -> dict[str, Any]:
     if wish.notes is not None:
         return _begun(house, wish.kind, music_of(wish.notes), "")
     theme = _theme(wish.theme or "")
-    return _begun(house, "theme", Music.given(themes.performance(theme)), f"{theme.composer}: {theme.title}"[:MAX_TITLE])
+    return _begun(house, "theme", Music.given(themes.performance(theme)), f"{theme.composer}: {theme.title}"[: titles.MAX_TITLE])
 
 
 @router.post(
@@ -85,7 +84,7 @@ async def begin_with_midi(request: Request, house: InHouse, name: Annotated[str,
     """A piece that begins with a MIDI file: its bytes are the request's body."""
     data = await request.body()
     performance, repairs = await run_in_threadpool(read_upload, data)
-    facts = await run_in_threadpool(_begun, house, "midi", Music.given(performance), _title_of(name))
+    facts = await run_in_threadpool(_begun, house, "midi", Music.given(performance), titles.of_file(name))
     return facts | {"repairs": _by_kind(repairs)}
 
 
@@ -103,13 +102,6 @@ def _by_kind(repairs: Sequence[Repair]) -> list[dict[str, Any]]:
     for repair in repairs:
         counts[repair.kind] += repair.n
     return [{"kind": kind, "n": n} for kind, n in counts.items()]
-
-
-def _title_of(name: str) -> str:
-    """A file's name as a title."""
-    stem = name.replace("\\", "/").rpartition("/")[2].rpartition(".")[0] or name
-    text = "".join(" " if c in "_\t\n\r" else c for c in stem if c.isprintable() or c.isspace())
-    return " ".join(text.encode("utf-8", "replace").decode().split())[:MAX_TITLE]
 
 
 def _begun(house: House, kind: str, music: Music, title: str) -> dict[str, Any]:
@@ -220,10 +212,3 @@ def add_notes(piece: PiecePath, more: MoreNotes, house: InHouse) -> dict[str, An
         raise Refused(422, "bad_value", f"a piece has at most {MAX_NOTES:,} notes")
     music = music_of(more.notes)
     return {"n_notes": house.store.append(more.version, music.notes, music.parts, more.place)}
-
-
-def file_name(facts: dict[str, Any], suffix: str) -> str:
-    """A download's: letters, figures and spaces of the title."""
-    title = facts["title"] or f"Preludio {facts['number']}"
-    plain = "".join(c if unicodedata.category(c)[0] in "LN" or c in " -" else " " for c in title)
-    return f"{' '.join(plain.split())[:80] or 'Preludio'}.{suffix}"

@@ -13,6 +13,7 @@ from threading import Event as Flag
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -20,8 +21,9 @@ from preludio import render
 from preludio.midi import write_midi
 from preludio.performance import Performance
 from preludio.studio.composing import Wish, music_of
-from preludio.studio.house import InHouse, Refused
-from preludio.studio.pieces import PROBLEMS, PiecePath, file_name
+from preludio.studio.house import House, InHouse, Refused
+from preludio.studio.pieces import PROBLEMS, PiecePath
+from preludio.studio.titles import file_name
 from preludio.studio.turns import Event, Stopped, Tell, Ticket, Turns
 from preludio.studio.wishes import ComposeWish, Phrase
 
@@ -60,7 +62,7 @@ async def _written(events: AsyncIterator[Event]) -> AsyncIterator[str]:
 async def compose(wish: ComposeWish, house: InHouse) -> Events:
     """Composes into a piece, and tells each note once it is kept."""
     if wish.piece is not None:
-        house.store.piece(wish.piece)  # vanished? say so before the stream begins
+        await run_in_threadpool(house.store.piece, wish.piece)  # vanished? say so before the stream begins
     shape: Wish = wish.wish(wish.takes)
     ticket = house.compositions.enter(lambda tell, stop: house.studio.compose(wish.piece, wish.from_ms, shape, tell, stop))
     return Events(house.compositions, ticket)
@@ -104,12 +106,7 @@ async def download(
     piece: PiecePath, format: Format, request: Request, house: InHouse, version: Annotated[int | None, Query(ge=1, le=2**53 - 1)] = None
 ) -> PassingFile:
     """A piece as MIDI, sound or picture."""
-    facts = house.store.piece(piece)
-    chosen = version if version is not None else facts["head"]
-    if chosen is None:
-        raise Refused(404, "gone", "this piece has no music yet")
-    prompt_ms = house.store.version(piece, chosen)["prompt_ms"]
-    performance = house.store.music(chosen).performance
+    facts, prompt_ms, performance = await run_in_threadpool(_chosen, house, piece, version)
     folder = Path(tempfile.mkdtemp(prefix="preludio-"))
     path = folder / f"piece.{format.value}"
     title = facts["title"] or f"Preludio {facts['number']}"
@@ -119,6 +116,15 @@ async def download(
         shutil.rmtree(folder, ignore_errors=True)
         raise
     return PassingFile(path, media_type=MEDIA_TYPES[format.value], filename=file_name(facts, format.value))
+
+
+def _chosen(house: House, piece: str, version: int | None) -> tuple[dict[str, Any], int, Performance]:
+    """A piece's facts, how much of the version is a prompt, and its music."""
+    facts = house.store.piece(piece)
+    chosen = version if version is not None else facts["head"]
+    if chosen is None:
+        raise Refused(404, "gone", "this piece has no music yet")
+    return facts, house.store.version(piece, chosen)["prompt_ms"], house.store.music(chosen).performance
 
 
 def _written_to(path: Path, performance: Performance, prompt_ms: int, title: str, stop: Flag) -> None:

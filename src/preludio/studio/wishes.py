@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from preludio.studio.composing import Wish
+from preludio.studio.titles import MAX_TITLE, one_line
 
 MAX_SECONDS = 600  # of one request; a longer piece grows by going on
 MAX_MS = 3 * 3600 * 1000  # of a piece: the sound's limit
 MAX_SEED = 2**32 - 1  # a number that JavaScript holds exactly
 MAX_PLAYED = 5000  # notes in one message
-MAX_TITLE = 120
 
 Ms = Annotated[int, Field(ge=0, le=MAX_MS)]
 VersionId = Annotated[int, Field(ge=1, le=2**53 - 1)]
@@ -86,7 +85,7 @@ class Changes(Strict):
     @field_validator("title")
     @classmethod
     def _one_line(cls, title: str | None) -> str | None:
-        return None if title is None else re.sub(r"[\s\x00-\x1f\x7f]+", " ", title).strip()
+        return None if title is None else one_line(title)
 
 
 class Head(Strict):
