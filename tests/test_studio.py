@@ -175,7 +175,7 @@ def test_takes_are_let_go_of_by_undo(client: TestClient) -> None:
 
 
 def test_what_was_broken_off_stays_and_what_never_had_a_note_never_was(composer: preludio.Composer, store: Store) -> None:
-    from preludio.studio.composing import Studio, Wish
+    from preludio.studio.composing import Place, Studio, Wish
     from preludio.studio.turns import Stopped
 
     studio, stop, said = Studio(composer, store), threading.Event(), []
@@ -186,16 +186,16 @@ def test_what_was_broken_off_stays_and_what_never_had_a_note_never_was(composer:
             stop.set()
 
     with pytest.raises(Stopped):
-        studio.compose(None, None, Wish(seconds=300), tell, stop)
+        studio.compose(Place(), Wish(seconds=300), tell, stop)
     (piece,) = store.pieces()
     assert not piece["finished"]
     assert store.music(piece["head"]).rows() == told(said)
     with pytest.raises(Stopped):
-        studio.compose(piece["id"], None, Wish(seconds=300), lambda _: None, stop)  # stopped before its first note
+        studio.compose(Place(piece["id"]), Wish(seconds=300), lambda _: None, stop)  # stopped before its first note
     assert store.piece(piece["id"])["head"] == piece["head"]
     assert len(store.history(piece["id"])) == 1
     with pytest.raises(Stopped):
-        studio.compose(None, None, Wish(seconds=300), lambda _: None, stop)
+        studio.compose(Place(), Wish(seconds=300), lambda _: None, stop)
     assert len(store.pieces()) == 1
 
 

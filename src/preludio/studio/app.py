@@ -19,12 +19,12 @@ from preludio.compose import Composer
 from preludio.errors import PreludioError
 from preludio.midi import MAX_BYTES
 from preludio.render import grand
-from preludio.studio import pieces, streams
+from preludio.studio import following, pieces, streams
 from preludio.studio.composing import Studio
 from preludio.studio.facts import StateFacts
 from preludio.studio.guard import BodyLimit, Guard
 from preludio.studio.house import House, InHouse, Problem, Refused, explain, problem_of
-from preludio.studio.store import Store, Vanished
+from preludio.studio.store import Changed, Store, Vanished
 from preludio.studio.turns import Busy, Turns
 
 MAX_JSON_BYTES = 1_000_000  # five thousand notes are a quarter of it
@@ -76,8 +76,9 @@ def create_app(composer: Composer, store: Store, *, slots: int, hosts: frozenset
     )
     app.include_router(pieces.router)
     app.include_router(streams.router)
+    app.include_router(following.router)
     _add_pages(app)
-    for kind in (Refused, Vanished, Busy, PreludioError, OSError, MemoryError):
+    for kind in (Refused, Vanished, Changed, Busy, PreludioError, OSError, MemoryError):
         app.add_exception_handler(kind, _told)
     app.add_exception_handler(RequestValidationError, _bad_value)
     app.add_exception_handler(HTTPException, _plain)

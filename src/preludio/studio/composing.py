@@ -38,6 +38,15 @@ class Wish:
         return Request(prompt, prompt_seconds, self.seconds, seed, self.takes, **filters)  # type: ignore[arg-type]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where to go on: a moment of a piece."""
+
+    piece: str | None = None  # None for a new one
+    from_ms: int | None = None  # None for its end
+    seen: str | None = None  # the piece's `mark` as the page shows it; None goes on from whatever is there
+
+
 @dataclass
 class Draft:
     """The versions that one request fills, a take each."""
@@ -55,8 +64,15 @@ class Studio:
     def __init__(self, composer: Composer, store: Store) -> None:
         self.composer, self.store = composer, store
 
-    def compose(self, piece: str | None, from_ms: int | None, wish: Wish, tell: Tell, stop: threading.Event) -> None:
-        """Goes on from a moment of a piece (None: its end), or from nothing in a new one."""
+    def compose(self, place: Place, wish: Wish, tell: Tell, stop: threading.Event) -> None:
+        """Goes on from a place in a piece, or from nothing in a new one.
+
+        Raises:
+            Changed: the piece is no longer as it was seen.
+        """
+        piece, from_ms = place.piece, place.from_ms
+        if piece is not None:
+            self.store.expect(piece, place.seen)
         head = None if piece is None else self.store.piece(piece)["head"]
         music = self.store.music(head)
         prompt_ms = 0 if piece is None or head is None else self.store.version(piece, head)["prompt_ms"]
@@ -132,7 +148,9 @@ class Studio:
         if draft.is_new:
             self.store.discard(draft.piece)
             return
-        self.store.set_head(draft.piece, draft.parent)
+        facts = self.store.piece(draft.piece)
+        if facts["head"] in draft.versions or facts["choosing"] == draft.versions:  # nobody has gone elsewhere meanwhile
+            self.store.set_head(draft.piece, draft.parent)
         for version in draft.versions:
             self.store.drop_version(version)
 

@@ -27,6 +27,7 @@ class PieceFacts(BaseModel):
     end_ms: int
     finished: bool = Field(description="false while it is being composed, and for ever where that was broken off")
     choosing: list[int] = Field(description="versions, takes of which one is to be kept")
+    mark: str = Field(description="changes when the head or the takes do: send it as `seen`, and what changed meanwhile is not overwritten")
     can_undo: bool
     can_redo: bool
 
@@ -50,7 +51,11 @@ class WholeVersion(VersionFacts):
     )
 
 
-class WholePiece(PieceFacts):
+class PieceNow(PieceFacts):
+    composing: bool = Field(description="somebody composes in it: follow them")
+
+
+class WholePiece(PieceNow):
     version: WholeVersion | None
     history: list[VersionFacts]
 

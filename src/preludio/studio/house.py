@@ -12,7 +12,7 @@ from fastapi import Depends, Request
 
 from preludio.errors import MidiError, OutputError, PreludioError
 from preludio.studio.composing import Studio
-from preludio.studio.store import Store, Vanished
+from preludio.studio.store import Changed, Store, Vanished
 from preludio.studio.turns import Busy, Event, Turns
 
 
@@ -65,6 +65,8 @@ def problem_of(error: BaseException) -> Problem:
         return error.problem
     if isinstance(error, Vanished):
         return Problem(404, "gone", "there is no such piece, or no longer")
+    if isinstance(error, Changed):
+        return Problem(409, "changed", "the piece was changed elsewhere meanwhile: look at it again")
     if isinstance(error, Busy):
         return Problem(503, "busy", "too many wait already: try again in a minute")
     if isinstance(error, MemoryError):

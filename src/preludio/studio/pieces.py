@@ -13,17 +13,18 @@ from preludio.midi import Repair, read_and_repair
 from preludio.performance import Performance
 from preludio.studio import themes, titles
 from preludio.studio.composing import music_of
-from preludio.studio.facts import FromFile, Kept, PieceFacts, ProblemFacts, ThemeFacts, WholePiece, WholeTheme, WholeVersion
+from preludio.studio.facts import FromFile, Kept, PieceFacts, PieceNow, ProblemFacts, ThemeFacts, WholePiece, WholeTheme, WholeVersion
 from preludio.studio.house import House, InHouse, Refused
 from preludio.studio.music import Music
 from preludio.studio.store import NewVersion
 from preludio.studio.themes import Theme
-from preludio.studio.wishes import MAX_MS, Changes, Head, MoreNotes, NewPiece
+from preludio.studio.wishes import MAX_MS, SEEN, Changes, Head, MoreNotes, NewPiece
 
 MAX_NOTES = 100_000  # of a piece in the studio
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     400: {"model": ProblemFacts, "description": "cannot be read or met"},
     404: {"model": ProblemFacts, "description": "no such piece"},
+    409: {"model": ProblemFacts, "description": "changed meanwhile"},
     413: {"model": ProblemFacts, "description": "too large"},
     422: {"model": ProblemFacts, "description": "a value that cannot be"},
     503: {"model": ProblemFacts, "description": "too many wait"},
@@ -32,6 +33,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 router = APIRouter(prefix="/api", responses=PROBLEMS)
 PiecePath = Annotated[str, Path(max_length=40, pattern=r"^[\w-]+$")]
+SeenQuery = Annotated[str | None, Query(max_length=200, pattern=r"^[\d.]+$", description=SEEN)]
 VersionPath = Annotated[int, Path(ge=1, le=2**53 - 1)]
 
 
@@ -116,8 +118,12 @@ def _begun(house: House, kind: str, music: Music, title: str) -> dict[str, Any]:
     return whole(house, piece)
 
 
+def now(house: House, piece: str) -> dict[str, Any]:
+    return house.store.piece(piece) | {"composing": house.compositions.working_on(piece) is not None}
+
+
 def whole(house: House, piece: str) -> dict[str, Any]:
-    facts = house.store.piece(piece)
+    facts = now(house, piece)
     version = None if facts["head"] is None else whole_version(house, piece, facts["head"])
     return facts | {"version": version, "history": house.store.history(piece)}
 
@@ -142,6 +148,12 @@ def list_pieces(
 def show_piece(piece: PiecePath, house: InHouse) -> dict[str, Any]:
     """A piece with the notes of its head, and its history."""
     return whole(house, piece)
+
+
+@router.get("/pieces/{piece}/facts", response_model=PieceNow, tags=["pieces"])
+def show_facts(piece: PiecePath, house: InHouse) -> dict[str, Any]:
+    """A piece without its notes: whether it has changed, and whether somebody composes in it."""
+    return now(house, piece)
 
 
 @router.patch("/pieces/{piece}", response_model=PieceFacts, tags=["pieces"])
@@ -176,14 +188,16 @@ def show_version(piece: PiecePath, version: VersionPath, house: InHouse) -> dict
 @router.put("/pieces/{piece}/head", response_model=WholePiece, tags=["history"])
 def go_to_version(piece: PiecePath, head: Head, house: InHouse) -> dict[str, Any]:
     """Keeps a take, or goes anywhere in the history."""
+    house.store.expect(piece, head.seen)
     house.store.piece(piece)
     house.store.set_head(piece, head.version)
     return whole(house, piece)
 
 
 @router.post("/pieces/{piece}/undo", response_model=WholePiece, tags=["history"])
-def undo(piece: PiecePath, house: InHouse) -> dict[str, Any]:
+def undo(piece: PiecePath, house: InHouse, seen: SeenQuery = None) -> dict[str, Any]:
     """One version back; where takes are to be chosen from, back to before them. Nothing happens where there is nothing before."""
+    house.store.expect(piece, seen)
     facts = house.store.piece(piece)
     if facts["choosing"]:
         if facts["head"] is not None:
@@ -194,8 +208,9 @@ def undo(piece: PiecePath, house: InHouse) -> dict[str, Any]:
 
 
 @router.post("/pieces/{piece}/redo", response_model=WholePiece, tags=["history"])
-def redo(piece: PiecePath, house: InHouse) -> dict[str, Any]:
+def redo(piece: PiecePath, house: InHouse, seen: SeenQuery = None) -> dict[str, Any]:
     """What undo left; nothing happens where there is nothing after."""
+    house.store.expect(piece, seen)
     following = house.store.following(piece)
     if following is not None:
         house.store.set_head(piece, following)

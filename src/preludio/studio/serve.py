@@ -11,7 +11,7 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import urlopen
+from urllib.request import ProxyHandler, build_opener
 
 import uvicorn
 
@@ -54,13 +54,13 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     """Opens the studio and stays until it is ended with Ctrl-C.
 
     Raises:
-        RequestError: the port is taken by something else, or the host is not one of this machine.
+        RequestError: the port that was asked for is taken, or the host is not one of this machine.
         CheckpointError: the model cannot be opened.
         OutputError: pieces cannot be kept where they should be.
     """
     listener = _listener(settings)
-    if listener is None:
-        address = f"http://127.0.0.1:{settings.port or PORT}/?already"
+    if isinstance(listener, int):
+        address = f"http://127.0.0.1:{listener}/?already"
         say(f"a studio is open already: {address}")
         _open(settings, address)
         return
@@ -85,11 +85,11 @@ def slots() -> int:
     return max(1, cores // 2)
 
 
-def _listener(settings: Settings) -> socket.socket | None:
-    """A socket to listen on; None where a studio listens already.
+def _listener(settings: Settings) -> socket.socket | int:
+    """A socket to listen on; or the port where a studio with the same pieces listens already, if none was asked for.
 
     Raises:
-        RequestError: something else does.
+        RequestError: the port is taken.
     """
     ports = [settings.port] if settings.port is not None else range(PORT, PORT + NEXT_PORTS)
     for port in ports:
@@ -98,9 +98,15 @@ def _listener(settings: Settings) -> socket.socket | None:
         except OSError as error:
             if error.errno is not None and not _is_taken(error):
                 raise RequestError(f"cannot listen on {settings.host}: {error.strerror}; choose another --host") from None
-            if settings.is_local and _is_studio(port):
-                return None
-    raise RequestError(f"port {ports[0]} is taken by another program: choose another with --port")
+            if not settings.is_local or not _is_studio(port):
+                continue
+            if settings.port is not None:
+                raise RequestError(
+                    f"a studio is open on port {port} already: use it at http://127.0.0.1:{port}/, or choose another with --port"
+                ) from None
+            if settings.data is None:
+                return port
+    raise RequestError(f"port {ports[0]} is taken by another program, or may not be used: choose another with --port")
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -122,8 +128,9 @@ def _is_taken(error: OSError) -> bool:
 
 
 def _is_studio(port: int) -> bool:
+    here = build_opener(ProxyHandler({}))  # not by way of a proxy that the surroundings name
     try:
-        with urlopen(f"http://127.0.0.1:{port}/api/state", timeout=2) as answer:
+        with here.open(f"http://127.0.0.1:{port}/api/state", timeout=2) as answer:
             return "studio" in json.load(answer)
     except (OSError, ValueError):
         return False

@@ -76,6 +76,10 @@ class Vanished(LookupError):
     """A piece or a version that is not there, or no longer."""
 
 
+class Changed(Exception):
+    """The piece is not as the one who wants to change it has seen it."""
+
+
 @dataclass(frozen=True)
 class NewVersion:
     """What a piece becomes next."""
@@ -176,6 +180,11 @@ class Store:
         query = f"SELECT {PIECE_FIELDS} FROM pieces LEFT JOIN versions ON versions.id = head WHERE pieces.id = ? AND deleted_ms IS NULL"
         return _described(self._row(query, (piece,)))
 
+    def expect(self, piece: str, seen: str | None) -> None:
+        """Raises `Changed` if the piece is no longer as it was seen (its `mark`); None expects nothing."""
+        if seen not in (None, self.piece(piece)["mark"]):
+            raise Changed
+
     def pieces(self, search: str = "", starred: bool = False, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
         """Those with music, the latest first; `search` looks in titles, whatever the case and the accents, and for a number."""
         query = f"""SELECT {PIECE_FIELDS} FROM pieces
@@ -249,6 +258,8 @@ class Store:
         """For good: one that came to nothing."""
         with self._writing() as connection:
             connection.execute("UPDATE versions SET next = NULL WHERE next = ?", (version,))
+            parent = "(SELECT parent FROM versions WHERE id = :version)"
+            connection.execute(f"UPDATE versions SET parent = {parent} WHERE parent = :version", {"version": version})
             connection.execute("DELETE FROM versions WHERE id = ?", (version,))
 
     def finish(self, versions: Sequence[int]) -> None:
@@ -313,6 +324,7 @@ def _described(row: sqlite3.Row) -> dict[str, Any]:
     choosing = json.loads(row["choosing"])
     names = ("id", "number", "title", "created_ms", "changed_ms", "head", "kind", "n_notes", "end_ms")
     facts = {name: row[name] for name in names} | {"starred": bool(row["starred"]), "finished": bool(row["finished"])}
+    facts["mark"] = ".".join(str(version) for version in [row["head"] or 0, *choosing])
     return facts | {"choosing": choosing, "can_undo": row["parent"] is not None or bool(choosing), "can_redo": row["next"] is not None}
 
 

@@ -20,7 +20,7 @@ from starlette.types import Receive, Scope, Send
 from preludio import render
 from preludio.midi import write_midi
 from preludio.performance import Performance
-from preludio.studio.composing import Wish, music_of
+from preludio.studio.composing import Place, music_of
 from preludio.studio.house import House, InHouse, Refused
 from preludio.studio.pieces import PROBLEMS, PiecePath
 from preludio.studio.titles import file_name
@@ -42,7 +42,7 @@ class Events(StreamingResponse):
     """A ticket's events as they come. When the listener goes, however that happens, the work is told to stop."""
 
     def __init__(self, turns: Turns, ticket: Ticket) -> None:
-        super().__init__(_written(turns.events(ticket)), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+        super().__init__(written(turns.events(ticket)), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
         self._turns, self._ticket = turns, ticket
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +52,7 @@ class Events(StreamingResponse):
             self._turns.leave(self._ticket)
 
 
-async def _written(events: AsyncIterator[Event]) -> AsyncIterator[str]:
+async def written(events: AsyncIterator[Event]) -> AsyncIterator[str]:
     async for event in events:
         kind = event["event"]
         yield f"event: {kind}\ndata: {json.dumps({name: value for name, value in event.items() if name != 'event'})}\n\n"
@@ -63,8 +63,8 @@ async def compose(wish: ComposeWish, house: InHouse) -> Events:
     """Composes into a piece, and tells each note once it is kept."""
     if wish.piece is not None:
         await run_in_threadpool(house.store.piece, wish.piece)  # vanished? say so before the stream begins
-    shape: Wish = wish.wish(wish.takes)
-    ticket = house.compositions.enter(lambda tell, stop: house.studio.compose(wish.piece, wish.from_ms, shape, tell, stop))
+    place, shape = Place(wish.piece, wish.from_ms, wish.seen), wish.wish(wish.takes)
+    ticket = house.compositions.enter(lambda tell, stop: house.studio.compose(place, shape, tell, stop))
     return Events(house.compositions, ticket)
 
 

@@ -34,7 +34,24 @@ class Ticket:
         self.work = work
         self.stop = threading.Event()
         self.events: asyncio.Queue[Event | None] = asyncio.Queue()
-        self.begun = False
+        self.followers: set[asyncio.Queue[Event | None]] = set()  # of others who look on
+        self.piece: str | None = None  # what it works on, once it says so
+        self.over = False
+
+    def put(self, event: Event | None) -> None:
+        """Tells all who listen; None at the end."""
+        if event is None:
+            self.over = True
+        elif event["event"] == "started":
+            self.piece = event["piece"]["id"]
+        for queue in (self.events, *self.followers):
+            queue.put_nowait(event)
+
+    def follow(self) -> asyncio.Queue[Event | None]:
+        """What it says from now on, for one more listener, who ends by leaving `followers`."""
+        queue: asyncio.Queue[Event | None] = asyncio.Queue()
+        self.followers.add(queue)
+        return queue
 
 
 class Turns:
@@ -55,6 +72,10 @@ class Turns:
     @property
     def n_waiting(self) -> int:
         return len(self._waiting)
+
+    def working_on(self, piece: str) -> Ticket | None:
+        """Who works on a piece now; from any thread."""
+        return next((ticket for ticket in list(self._running) if ticket.piece == piece and not ticket.over), None)
 
     def enter(self, work: Work) -> Ticket:
         """Takes a place in the line.
@@ -100,7 +121,7 @@ class Turns:
         self._running.add(ticket)
 
         def tell(event: Event | None) -> None:
-            loop.call_soon_threadsafe(ticket.events.put_nowait, event)
+            loop.call_soon_threadsafe(ticket.put, event)
 
         def run() -> None:
             try:

@@ -14,9 +14,12 @@ MAX_MS = 3 * 3600 * 1000  # of a piece: the sound's limit
 MAX_SEED = 2**32 - 1  # a number that JavaScript holds exactly
 MAX_PLAYED = 5000  # notes in one message
 
+SEEN = "the piece's `mark` as you know it: if it is another by now, nothing is done and the answer is `changed`"
+
 Ms = Annotated[int, Field(ge=0, le=MAX_MS)]
 VersionId = Annotated[int, Field(ge=1, le=2**53 - 1)]
 PieceId = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[\w-]+$")]
+Mark = Annotated[str, Field(max_length=200, pattern=r"^[\d.]+$")]
 PlayedNote = tuple[Ms, Ms, Annotated[int, Field(ge=21, le=108)], Annotated[int, Field(ge=1, le=127)], Literal[0, 1]]
 """[onset_ms, offset_ms, pitch, velocity, part]: part 0 was played, 1 composed."""
 
@@ -41,6 +44,7 @@ class Shape(Strict):
 class ComposeWish(Shape):
     piece: PieceId | None = Field(None, description="the piece to go on from; none: a new piece from nothing")
     from_ms: Ms | None = Field(None, description="everything after this moment is composed anew; none: go on at the end")
+    seen: Mark | None = Field(None, description=SEEN)
     takes: int = Field(1, ge=1, le=3, description="several takes, of which one is to be kept (`PUT /api/pieces/{piece}/head`)")
 
 
@@ -90,3 +94,4 @@ class Changes(Strict):
 
 class Head(Strict):
     version: VersionId
+    seen: Mark | None = Field(None, description=SEEN)

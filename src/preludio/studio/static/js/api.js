@@ -7,6 +7,11 @@ export class ApiError extends Error {
   }
 }
 
+/** Other windows may show this piece too. */
+export function touched(piece) {
+  if (piece) dispatchEvent(new CustomEvent("piece-touched", { detail: piece }));
+}
+
 async function ask(path, { method = "GET", json, body, headers = {}, ...more } = {}) {
   const options = { method, headers, body, ...more };
   if (json !== undefined) {
@@ -20,7 +25,10 @@ async function ask(path, { method = "GET", json, body, headers = {}, ...more } =
     if (error.name === "AbortError") throw error;
     throw new ApiError("offline");
   }
-  if (answer.ok) return answer;
+  if (answer.ok) {
+    if (method !== "GET") touched(path.match(/^\/api\/pieces\/([^/?]+)/)?.[1]);
+    return answer;
+  }
   const problem = await answer.json().catch(() => ({}));
   throw new ApiError(problem.code ?? "our_fault", problem.message);
 }
@@ -32,6 +40,7 @@ export const state = () => json("/api/state");
 export const themes = () => json("/api/themes");
 export const theme = (name) => json(`/api/themes/${encodeURIComponent(name)}`);
 export const pieces = (search, starred) => json(`/api/pieces?${new URLSearchParams({ search, starred, limit: 500 })}`);
+export const facts = (id) => json(at(id, "/facts"));
 export const piece = (id) => json(at(id));
 export const version = (id, number) => json(at(id, `/versions/${number}`));
 export const begin = (wish) => json("/api/pieces", { method: "POST", json: wish });
@@ -39,16 +48,21 @@ export const upload = (file) => json(`/api/pieces/midi?${new URLSearchParams({ n
 export const change = (id, changes) => json(at(id), { method: "PATCH", json: changes });
 export const remove = (id) => ask(at(id), { method: "DELETE" });
 export const restore = (id) => json(at(id, "/restore"), { method: "POST" });
-export const undo = (id) => json(at(id, "/undo"), { method: "POST" });
-export const redo = (id) => json(at(id, "/redo"), { method: "POST" });
-export const goTo = (id, number) => json(at(id, "/head"), { method: "PUT", json: { version: number } });
+// What was changed elsewhere meanwhile is not overwritten: these take a piece as it was seen, and fail with "changed" if it is another.
+export const undo = ({ id, mark }) => json(at(id, `/undo?seen=${mark}`), { method: "POST" });
+export const redo = ({ id, mark }) => json(at(id, `/redo?seen=${mark}`), { method: "POST" });
+export const goTo = ({ id, mark }, number) => json(at(id, "/head"), { method: "PUT", json: { version: number, seen: mark } });
 export const addNotes = (id, more) => json(at(id, "/notes"), { method: "POST", json: more, keepalive: true });
 export const downloadPath = (id, format) => at(id, `/download/${format}`);
 export const download = (path) => ask(path);
 
-/** Server-sent events of a POST, as objects with `event` and what belongs to it. Aborting the signal stops the work. */
-export async function* stream(path, wish, signal) {
-  const answer = await ask(path, { method: "POST", json: wish, signal });
+export const compose = (wish, signal) => stream("/api/compose", { method: "POST", json: wish, signal });
+export const answer = (phrase, signal) => stream("/api/answer", { method: "POST", json: phrase, signal });
+export const follow = (id, signal) => stream(at(id, "/follow"), { signal });
+
+/** Server-sent events, as objects with `event` and what belongs to it. Aborting the signal stops the work. */
+async function* stream(...request) {
+  const answer = await ask(...request);
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   try {

@@ -27,6 +27,7 @@ export class Composing {
     try {
       const wish = shape.wish();
       const source = await studio.begin.source();
+      if (source.piece) source.seen = studio.piece.mark;
       await this.#run({ ...wish, ...source, takes: shape.takes() });
     } catch (error) {
       complain(error);
@@ -39,7 +40,7 @@ export class Composing {
     const here = player.positionMs;
     const atEnd = here >= player.endMs - 200;
     try {
-      await this.#run({ ...shape.wish(), piece: piece.id, from_ms: atEnd ? null : Math.round(here), takes: shape.takes() });
+      await this.#run({ ...shape.wish(), piece: piece.id, seen: piece.mark, from_ms: atEnd ? null : Math.round(here), takes: shape.takes() });
     } catch (error) {
       complain(error);
     }
@@ -52,6 +53,7 @@ export class Composing {
   async #run(wish) {
     const { studio } = this;
     this.stop();
+    studio.following.stop();
     if (studio.recorder.on || studio.duet.on) await studio.quiet();
     const abort = new AbortController();
     this.abort = abort;
@@ -61,7 +63,7 @@ export class Composing {
     studio.facts(null);
     const run = { wish, clickedAt: performance.now(), begun: false, doneMs: 0 };
     try {
-      for await (const event of api.stream("/api/compose", wish, abort.signal)) {
+      for await (const event of api.compose(wish, abort.signal)) {
         if (this.abort !== abort) return;
         this.#on(event, run);
       }
@@ -90,6 +92,7 @@ export class Composing {
         break;
       case "error":
         complain(new api.ApiError(event.code, event.message));
+        if (event.code === "changed") this.studio.refresh();
         break;
     }
   }
@@ -112,6 +115,7 @@ export class Composing {
     }
     studio.player.seek(Math.max(0, fromMs - LEAD_IN_MS));
     studio.facts(piece);
+    api.touched(piece.id);
     if (fromMs) this.#play(run);
   }
 
@@ -143,27 +147,11 @@ export class Composing {
     status("");
     studio.player.frontierMs = Infinity;
     if (studio.player.notes.length && !run.begun && run.done) this.#play(run);
-    if (run.piece) await this.#refresh(run.piece);
+    if (run.piece) api.touched(run.piece);
+    if (run.piece && run.piece === studio.piece?.id) await studio.following.refresh();
     else studio.facts(null);
     studio.controls();
     studio.library.refresh();
-  }
-
-  /** What the store has now, without disturbing what sounds. */
-  async #refresh(id) {
-    const { studio } = this;
-    const piece = await api.piece(id).catch((error) => complain(error));
-    if (!piece || this.on) {
-      studio.facts(null);
-      return;
-    }
-    studio.piece = piece;
-    if (piece.version && !studio.takes.open) {
-      const shown = new Set(studio.player.notes.map(String));
-      studio.player.add(piece.version.notes.filter((note) => !shown.has(String(note)))); // kept, and on its way here when it was stopped
-    }
-    studio.begin.follow(piece);
-    studio.facts(piece);
   }
 
   /** A piece whose takes nobody has chosen from yet. */
@@ -188,7 +176,8 @@ export class Composing {
     const heard = studio.takes.list[studio.takes.heard]?.version === version;
     this.stop();
     try {
-      const piece = await api.goTo(studio.piece.id, version);
+      const piece = await studio.step((seen) => api.goTo(seen, version));
+      if (!piece) return;
       const at = studio.player.positionMs;
       studio.show(piece);
       studio.player.seek(at);
@@ -204,9 +193,10 @@ export class Composing {
     const { studio } = this;
     const { piece, player } = studio;
     if (this.line) status(t(this.line.key, { n: this.line.n, time: clock(this.line.ms ?? 0) }), true);
+    else if (studio.following.on) status(t("composedElsewhere", { time: clock(studio.following.doneMs) }), true);
     else if (player.playing && player.stalled) status(t("waiting"), true);
     else if (studio.recorder.on) status(t(performance.now() < studio.recorder.beginsAt ? "countingIn" : "recording"), true);
-    else if (piece && piece.finished === false && !piece.choosing?.length) status(t("broken", { time: clock(piece.end_ms) }));
+    else if (piece && piece.finished === false && !piece.composing && !piece.choosing?.length) status(t("broken", { time: clock(piece.end_ms) }));
     else status("");
   }
 

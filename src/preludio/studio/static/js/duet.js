@@ -97,7 +97,7 @@ export class Duet extends EventTarget {
     const notes = heard.map(([onset, offset, ...rest]) => [onset - firstMs, offset - firstMs, ...rest]);
     try {
       const { temperature, top_p, min_p } = wish();
-      for await (const event of api.stream("/api/answer", { notes, seconds: ANSWER_SECONDS, temperature, top_p, min_p, seed: null }, answer.abort.signal)) {
+      for await (const event of api.answer({ notes, seconds: ANSWER_SECONDS, temperature, top_p, min_p, seed: null }, answer.abort.signal)) {
         if (event.event === "notes") for (const row of event.notes) { answer.notes.push(row); this.sampler.want(row[2], row[3]); }
         else if (event.event === "error") throw new api.ApiError(event.code, event.message);
       }

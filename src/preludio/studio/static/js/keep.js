@@ -95,7 +95,7 @@ export class Keep {
     facts.textContent = shown ? t("now") : `${clock(version.end_ms)} · ${when}`;
     button.append(t(`v_${version.kind}`, { time: clock(version.from_ms) }), facts);
     if (shown) button.setAttribute("aria-current", "true");
-    button.onclick = () => this.studio.travel((id) => api.goTo(id, version.id));
+    button.onclick = () => this.studio.travel((seen) => api.goTo(seen, version.id));
     row.append(button);
     return row;
   }

@@ -5,6 +5,7 @@ import { Begin } from "./begin.js";
 import * as colours from "./colours.js";
 import { Composing } from "./composing.js";
 import { Duet } from "./duet.js";
+import { Following } from "./following.js";
 import { Hands, isWriting } from "./hands.js";
 import { clock, label, preferred, speak, t, titleOf } from "./i18n.js";
 import { Journal } from "./journal.js";
@@ -20,6 +21,7 @@ import { Sampler } from "./sampler.js";
 import * as shape from "./shape.js";
 import { Takes } from "./takes.js";
 
+const STOPPING_MS = 300; // what was stopped here has its last notes on the way to the store
 const $ = (id) => document.getElementById(id);
 
 class Studio {
@@ -36,6 +38,7 @@ class Studio {
     this.recorder = new Recorder(this.hands, this.sampler, this.player);
     this.duet = new Duet(this.hands, this.sampler, this.player);
     this.composing = new Composing(this);
+    this.following = new Following(this);
     this.begin = new Begin(this);
     this.keep = new Keep(this);
     this.library = new Library({ open: (id) => this.open(id), gone: (id) => this.#gone(id), shown: () => this.piece?.id });
@@ -81,20 +84,53 @@ class Studio {
     try {
       const piece = await api.piece(id);
       if (push) history.pushState(null, "", `/p/${id}`);
-      this.show(piece);
-      await this.composing.chooseAgain(piece);
+      await this.showAll(piece);
     } catch (error) {
       complain(error);
-      if (error.code === "gone") {
-        history.replaceState(null, "", "/");
-        this.show(null);
-      }
+      if (error.code === "gone") this.lose();
     }
+  }
+
+  /** A piece, its takes if one is to be chosen, and what is being composed in it elsewhere. */
+  async showAll(piece, how = {}) {
+    this.show(piece, how);
+    if (piece.composing) this.following.follow();
+    else await this.composing.chooseAgain(piece);
+  }
+
+  /** The piece is not there any longer. */
+  lose() {
+    history.replaceState(null, "", "/");
+    this.show(null);
+  }
+
+  /** What the store has now; if it is only more of the same, without disturbing what sounds. True if the piece had been changed elsewhere. */
+  async refresh() {
+    const { id, mark } = this.piece;
+    const piece = await api.piece(id).catch((error) => complain(error));
+    if (!piece || this.busy || this.stepping || this.piece?.id !== id || this.piece.mark !== mark) {
+      this.facts(null);
+      return false;
+    }
+    if (piece.mark !== mark) {
+      await this.showAll(piece, { keepPlace: true });
+      return true;
+    }
+    this.piece = piece;
+    if (piece.version && !this.takes.open) {
+      const shown = new Set(this.player.notes.map(String));
+      this.player.add(piece.version.notes.filter((note) => !shown.has(String(note))));
+    }
+    this.begin.follow(piece);
+    this.facts(piece);
+    if (piece.composing) setTimeout(() => { if (this.piece?.id === id) this.refresh(); }, STOPPING_MS);
+    return false;
   }
 
   /** Ends whatever goes on: composing, recording, a duet, playing. */
   async quiet() {
     this.composing.stop();
+    this.following.stop();
     this.player.pause();
     if (this.recorder.on) await this.begin.stopRecording();
     if (this.duet.on) await this.stopDuet();
@@ -128,8 +164,8 @@ class Studio {
     $("title").disabled = $("star").disabled = !shown;
     if (document.activeElement !== $("title")) $("title").value = shown ? titleOf(this.piece) : this.begin.titleOfTheme();
     $("star").setAttribute("aria-pressed", String(Boolean(this.piece?.starred)));
-    $("undo").disabled = !this.piece?.can_undo || this.busy;
-    $("redo").disabled = !this.piece?.can_redo || this.busy;
+    $("undo").disabled = !this.piece?.can_undo || this.busy || this.following.on;
+    $("redo").disabled = !this.piece?.can_redo || this.busy || this.following.on;
     $("keep").hidden = $("star").hidden = !shown;
     this.keep.show(this.piece);
     this.controls();
@@ -151,7 +187,7 @@ class Studio {
     $("play").querySelector("use").setAttribute("href", player.playing ? "#i-pause" : "#i-play");
     label($("play"), t(player.playing ? "pause" : "play"));
     const canAgain = this.piece !== null && player.notes.length > 0 && !this.takes.open && !live;
-    $("again").disabled = !canAgain || this.busy;
+    $("again").disabled = !canAgain || this.busy || this.following.on;
     $("again").hidden = this.takes.open || !canAgain;
     const words = atEnd && player.endMs ? t("goOn") : t("again", { time: clock(here) });
     if ($("again").textContent !== words) $("again").firstChild.textContent = words;
@@ -200,7 +236,6 @@ class Studio {
     addEventListener("popstate", () => this.#openAddress());
     addEventListener("piece-changed", ({ detail }) => { if (detail.id === this.piece?.id) this.facts(detail); });
     addEventListener("offline-studio", () => this.#offline());
-    setInterval(() => { if (!document.hidden && !this.lost) api.state().catch(complain); }, 10_000);
     this.#setVolume();
   }
 
@@ -214,21 +249,31 @@ class Studio {
   }
 
   /** Undo, redo or a step in the history. */
-  async travel(step) {
+  async travel(way) {
     if (!this.piece) return;
     await this.quiet();
     try {
-      const piece = await step(this.piece.id);
-      if (piece.version === null) {
-        history.replaceState(null, "", "/");
-        this.show(null);
-        return;
-      }
-      this.show(piece, { keepPlace: true });
-      await this.composing.chooseAgain(piece);
+      const piece = await this.step(way);
+      if (piece?.version === null) this.lose();
+      else if (piece) await this.showAll(piece, { keepPlace: true });
     } catch (error) {
       complain(error);
     }
+  }
+
+  /** Takes a step from the piece as it is shown. If it was changed elsewhere, that is shown and told instead: null. */
+  async step(way) {
+    this.stepping = true;
+    try {
+      return await way(this.piece);
+    } catch (error) {
+      if (error.code !== "changed") throw error;
+      complain(error);
+    } finally {
+      this.stepping = false;
+    }
+    await this.refresh();
+    return null;
   }
 
   #shortcut(event) {
@@ -301,7 +346,7 @@ class Studio {
       notify(t("back"));
       if (this.piece && !this.busy) {
         const piece = await api.piece(this.piece.id).catch(() => null);
-        if (piece) this.show(piece, { keepPlace: true });
+        if (piece) await this.showAll(piece, { keepPlace: true });
       }
     }, 1000);
     banner("offline");
@@ -324,7 +369,7 @@ class Studio {
     const now = performance.now();
     const played = this.hands.sounding(now).map((note) => [...note, note[1], 0]);
     if (this.takes.open) this.takes.draw(position, player.playing);
-    else this.roll.draw(position, player.playing || live !== null, this.composing.on ? { frontierMs: player.frontierMs === Infinity ? player.endMs : player.frontierMs } : {});
+    else this.roll.draw(position, player.playing || live !== null, this.composing.on || this.following.on ? { frontierMs: player.frontierMs === Infinity ? player.endMs : player.frontierMs } : {});
     this.overview.draw(position, false);
     const active = live || player.playing ? player.active(position) : [];
     this.keyboard.light([...active, ...played]);

@@ -1,6 +1,6 @@
 // The transport. Each note's time is worked out from the audio clock anew, so nothing drifts; a little is scheduled ahead.
 
-const AHEAD_SECONDS = 0.16;
+const AHEAD_SECONDS = 0.3; // a busy page may be late by so much
 const AHEAD_HIDDEN_SECONDS = 1.5;
 const LATE_MS = 120; // a note that arrives later than this is not begun: it would limp
 const STALL_MS = 700; // how near the end of what is composed playing waits

@@ -1,0 +1,192 @@
+"""One piece in two windows: both see what is composed, and neither overwrites unseen what the other did."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+from studio_browser import Open, Page, choose, composed, dropped, set_length, shown, stored, until
+from studio_server import Server
+
+import preludio
+from preludio.performance import Performance
+
+Event = dict[str, Any]
+
+
+def tune() -> bytes:
+    return preludio.write_midi(Performance([(beat * 300, beat * 300 + 250, 60 + 2 * (beat % 6), 77) for beat in range(12)]))
+
+
+def asked(server: Server, path: str, wish: Any = None, method: str = "POST", data: bytes | None = None) -> Any:
+    body = data if data is not None else None if wish is None else json.dumps(wish).encode()
+    kind = "audio/midi" if data is not None else "application/json"
+    request = urllib.request.Request(f"{server.address}{path}", body, {"content-type": kind}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        return json.load(error)
+
+
+def streamed(server: Server, path: str, wish: Any = None) -> Iterator[Event]:
+    """Server-sent events, as they come."""
+    body = None if wish is None else json.dumps(wish).encode()
+    request = urllib.request.Request(f"{server.address}{path}", body, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        kind = ""
+        for line in answer:
+            if line.startswith(b"event: "):
+                kind = line[7:].decode().strip()
+            elif line.startswith(b"data: "):
+                yield {"event": kind} | json.loads(line[6:])
+
+
+def test_who_looks_on_hears_every_note_to_the_end(server: Server) -> None:
+    """From the middle on: the piece as it is, then the rest; nothing falls between, and the two streams end alike."""
+    composing = streamed(server, "/api/compose", {"seconds": 20, "takes": 2})
+    told: dict[str, list[Any]] = {"0": [], "1": []}
+    piece = ""
+    for event in composing:
+        if event["event"] == "started":
+            piece = event["piece"]["id"]
+        for take, rows in event.get("takes", {}).items():
+            told[take] += rows
+        if min(len(rows) for rows in told.values()) > 5:
+            break
+    assert asked(server, f"/api/pieces/{piece}/facts", method="GET")["composing"]
+    looking = streamed(server, f"/api/pieces/{piece}/follow")
+    first = next(looking)
+    assert first["event"] == "piece"
+    assert first["piece"]["composing"]
+    seen = [{tuple(note) for note in take["notes"]} for take in first["takes"]]
+    for event in composing:
+        for take, rows in event.get("takes", {}).items():
+            told[take] += rows
+    rest = list(looking)
+    for event in rest:
+        for take, rows in event.get("takes", {}).items():
+            seen[int(take)] |= {tuple(row) for row in rows}
+    assert rest[-1]["event"] == "done"
+    assert seen == [{tuple(row) for row in told[take]} for take in ("0", "1")]
+    assert not asked(server, f"/api/pieces/{piece}/facts", method="GET")["composing"]
+    assert [event["event"] for event in streamed(server, f"/api/pieces/{piece}/follow")] == ["piece"]
+
+
+def test_whoever_asks_for_the_work_can_leave_and_those_who_look_on_see_its_end(server: Server) -> None:
+    composing = streamed(server, "/api/compose", {"seconds": 600})
+    piece = next(event["piece"]["id"] for event in composing if event["event"] == "started")
+    looking = streamed(server, f"/api/pieces/{piece}/follow")
+    assert next(looking)["event"] == "piece"
+    assert next(looking)["event"] == "notes"
+    looking.close()  # type: ignore[attr-defined]  # disturbs nobody
+    assert next(composing)["event"] == "notes"
+    again = streamed(server, f"/api/pieces/{piece}/follow")
+    next(again)
+    composing.close()  # type: ignore[attr-defined]
+    assert all(event["event"] == "notes" for event in again)  # and ends by itself
+
+
+def test_what_was_changed_meanwhile_is_not_overwritten(server: Server) -> None:
+    piece = asked(server, "/api/pieces/midi?name=x.mid", data=tune())
+    list(streamed(server, "/api/compose", {"piece": piece["id"], "seconds": 2, "seen": piece["mark"]}))
+    now = asked(server, f"/api/pieces/{piece['id']}", method="GET")
+    assert now["mark"] != piece["mark"]
+    path = f"/api/pieces/{piece['id']}"
+    old = piece["mark"]
+    refused = [
+        asked(server, f"{path}/undo?seen={old}"),
+        asked(server, f"{path}/redo?seen={old}"),
+        asked(server, f"{path}/head", {"version": piece["head"], "seen": old}, "PUT"),
+        *streamed(server, "/api/compose", {"piece": piece["id"], "seconds": 2, "seen": old}),
+    ]
+    assert [answer["code"] for answer in refused] == ["changed"] * 4
+    assert asked(server, path, method="GET")["history"] == now["history"]
+    assert asked(server, f"{path}/undo?seen={now['mark']}")["head"] == piece["head"]
+
+
+def both(visit: Open, **options: Any) -> tuple[Page, Page]:
+    """Two windows of one browser: the first has a piece, the second its link."""
+    first = visit(**options)
+    dropped(first, tune())
+    until(first, "preludio.piece?.kind === 'midi'")
+    return first, second_of(first)
+
+
+def second_of(first: Page) -> Page:
+    second = first.context.new_page()
+    second.goto(first.url)
+    second.wait_for_selector("html[data-ready]")
+    return second
+
+
+def test_a_second_window_shows_what_is_composed_as_it_comes(visit: Open, server: Server) -> None:
+    first = visit()
+    set_length(first, 8)
+    first.click("#compose")
+    until(first, "preludio.player.notes.length > 10")
+    second = second_of(first)
+    until(second, "preludio.following.on && preludio.player.notes.length > 10")
+    before = len(shown(second))
+    assert "another window" in second.inner_text("#status")
+    assert second.is_disabled("#again")
+    until(second, f"preludio.player.notes.length > {before + 20}")
+    second.click("#play")  # it can be heard there too, as far as it is composed
+    until(second, "preludio.player.positionMs > 200")
+    first.click("#compose")  # now Stop
+    until(first, "!preludio.composing.on && preludio.piece.version")
+    until(second, "!preludio.following.on && preludio.player.frontierMs === Infinity")
+    until(second, "document.getElementById('status').textContent.includes('Broken off')")
+    until(first, "document.getElementById('status').textContent.includes('Broken off')")
+    assert sorted(shown(second)) == sorted(shown(first)) == sorted(stored(server, second))
+
+
+def test_a_second_window_that_is_open_already_goes_along(visit: Open) -> None:
+    first, second = both(visit)
+    set_length(first, 0)
+    choose(first, "takes", "3")
+    first.click("#compose")
+    until(second, "preludio.following.on && preludio.takes.open")
+    until(first, "!preludio.composing.on")
+    until(second, "!preludio.following.on && preludio.takes.list.every((take) => take.notes.length)")
+    takes = "() => preludio.takes.list.map((take) => take.notes.map(String).sort())"
+    assert second.evaluate(takes) == first.evaluate(takes)
+    second.get_by_role("button", name="Keep this one").nth(1).click()  # kept there, and here
+    until(first, "!preludio.takes.open && preludio.player.notes.length")
+    assert sorted(shown(first)) == sorted(shown(second))
+    assert "changed in another window" in first.inner_text("#notices")
+
+
+def test_an_undo_in_one_window_is_seen_in_the_other_and_not_overwritten(visit: Open) -> None:
+    first, second = both(visit, expect_faults=True)  # the browser's console names every 409
+    set_length(first, 0)
+    composed(first)
+    first.evaluate("() => preludio.player.pause()")
+    until(second, "preludio.piece.kind === 'again' && preludio.piece.finished && !preludio.following.on")
+    second.evaluate("() => preludio.windows ?? preludio.following.windows.close()")  # it is told nothing from here on
+    first.click("#undo")
+    until(first, "preludio.piece.kind === 'midi'")
+    second.evaluate("() => preludio.player.seek(2000)")
+    second.click("#again")
+    until(second, "document.getElementById('notices').textContent.includes('changed in another window')")
+    until(second, "preludio.piece.kind === 'midi' && !preludio.composing.on")
+    assert len(shown(second)) == 12
+    assert len(second.evaluate("() => preludio.piece.history")) == 2  # nothing was composed
+
+
+def test_who_listens_is_not_disturbed_until_they_pause(visit: Open) -> None:
+    first, second = both(visit)
+    second.click("#loop")
+    second.click("#play")
+    until(second, "preludio.player.playing")
+    set_length(first, 0)
+    composed(first)
+    time.sleep(0.3)
+    assert len(shown(second)) == 12
+    second.evaluate("() => preludio.player.pause()")
+    until(second, "preludio.piece.kind === 'again'")
+    assert sorted(shown(second)) == sorted(shown(first))
