@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import re
+import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +30,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preludio.studio import Settings, create_app, themes
+from preludio.studio.ailments import Ailment
 from preludio.studio.guard import HEADERS
+from preludio.studio.house import problem_of
 from preludio.studio.music import COMPOSED, GIVEN, Beginning, Music, pack
 from preludio.studio.serve import slots
 from preludio.studio.store import NewVersion, Store, Vanished, data_folder, folded
@@ -377,6 +383,48 @@ def test_a_file_that_is_no_store_is_refused_in_one_line(tmp_path: Path) -> None:
         Store(tmp_path / "newer.db")
 
 
+def test_a_damaged_file_is_told_and_left_as_it_is(store: Store) -> None:
+    for number in range(200):
+        store.set_head(piece := store.create(f"number {number}"), store.add_version(piece, NewVersion("played", one_note())))
+    store.close()
+    data = bytearray(store.path.read_bytes())
+    data[4096 * 2 : 4096 * 5] = b"mould" * (4096 * 3 // 5) + b"mou"
+    store.path.write_bytes(data)
+    with pytest.raises(OutputError, match="damaged or of another program, and stays as it is: move it away"):
+        Store(store.path)
+    assert store.path.read_bytes() == data
+
+
+def test_a_file_that_another_program_holds_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("preludio.studio.store.LOCKED_SECONDS", 0.1)
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(OutputError, match="another program holds the file: close that one"):
+        Store(store.path)
+    store._connection.execute("PRAGMA busy_timeout = 100")
+    with pytest.raises(sqlite3.OperationalError) as locked:
+        store.create()
+    assert problem_of(locked.value).code == "locked"
+    other.execute("ROLLBACK")
+    other.close()
+    assert store.create()
+
+
+def test_a_piece_that_was_killed_before_its_first_note_is_not_listed_and_goes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    piece = store.create()
+    store.set_head(piece, store.add_version(piece, NewVersion("compose", finished=False)))
+    assert store.pieces() == []
+    Store(store.path).close()
+    assert store.piece(piece)  # somebody may be composing it
+    from preludio.studio import store as module
+
+    now = module.now_ms()
+    monkeypatch.setattr(module, "now_ms", lambda: now + 25 * 3600 * 1000)
+    Store(store.path).close()
+    with pytest.raises(Vanished):
+        store.piece(piece)
+
+
 def test_pieces_lie_where_the_system_keeps_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
@@ -637,6 +685,7 @@ def test_every_word_that_the_page_asks_for_is_there() -> None:
     source = " ".join(path.read_text(encoding="utf-8") for path in (STATIC.parent).glob("*.py"))
     codes = set(re.findall(r'(?:Problem|Refused)\(\d+, "(\w+)"', source)) | set(re.findall(r'return \d+, "(\w+)"', source))
     assert len(codes) > 10
+    codes |= set(Ailment)
     assert {f"e_{code}" for code in codes} <= words.keys()
     unsaid = {key for key in words if not re.search(rf"\b{key}\b|`{key[:2]}\$|`mood\$", pages + scripts)}
     assert not {key for key in unsaid if not key.startswith(("e_", "v_", "mood"))}
@@ -696,20 +745,29 @@ def test_a_port_that_cannot_be_is_refused() -> None:
         Settings(port=65_536)
 
 
-def test_a_second_studio_on_the_port_shows_the_first(tmp_path: Path) -> None:
-    import subprocess
-    import sys
-
+def test_a_second_studio_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for the port of the first it refuses, and says what to do; asked for nothing it shows the first; with other pieces it has
+    the next port."""
+    module = importlib.import_module("preludio.studio.serve")
     with Server(tmp_path / "data", restless_model(tmp_path / "model", window=64)) as server:
         command = [sys.executable, "-m", "preludio", "studio", "--no-browser", "--port", str(server.port), "--data", str(tmp_path / "data")]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert ran.returncode == 0
-        assert ran.stderr == f"preludio: a studio is open already: http://127.0.0.1:{server.port}/?already\n"
+        assert ran.returncode == 2
+        here = f"http://127.0.0.1:{server.port}/"
+        assert ran.stderr == (
+            f"preludio: a studio is open on port {server.port} already: use it at {here}, or choose another with --port\n"
+        )
+        monkeypatch.setattr(module, "PORT", server.port)
+        said: list[str] = []
+        module.serve(Settings(browser=False), said.append)
+        assert said == [f"a studio is open already: {here}?already"]
+        other = module._listener(Settings(data=tmp_path / "other"))
+        assert not isinstance(other, int)
+        with other:
+            assert server.port < other.getsockname()[1] < server.port + 20
 
 
 def test_a_port_of_another_program_is_one_line(tmp_path: Path) -> None:
-    import socket
-
     from preludio.studio import serve
 
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(RequestError, match="taken by another program"):

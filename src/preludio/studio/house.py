@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 from fastapi import Depends, Request
 
 from preludio.errors import MidiError, OutputError, PreludioError
+from preludio.studio.ailments import REMEDIES, Ailment, ailment_of
 from preludio.studio.composing import Studio
 from preludio.studio.store import Changed, Store, Vanished
 from preludio.studio.turns import Busy, Event, Turns
@@ -74,7 +75,8 @@ def problem_of(error: BaseException) -> Problem:
     if _is_full(error):
         return Problem(507, "disk_full", "the disk is full: free some space; nothing that was shown is lost")
     if isinstance(error, sqlite3.Error):
-        return Problem(507, "cannot_keep", f"the piece cannot be kept ({error}): see whether the disk can be written")
+        ailment = ailment_of(error)
+        return Problem(507, ailment.value, f"pieces cannot be kept ({error}): {REMEDIES[ailment]}")
     if isinstance(error, MidiError):
         return Problem(400, "bad_midi", str(error))
     if isinstance(error, PreludioError):
@@ -85,10 +87,10 @@ def problem_of(error: BaseException) -> Problem:
 
 def _is_full(error: BaseException) -> bool:
     if isinstance(error, sqlite3.Error):
-        return "full" in str(error)
-    if isinstance(error, OutputError):
-        return "No space left" in str(error)
-    return isinstance(error, OSError) and error.errno == errno.ENOSPC
+        return ailment_of(error) is Ailment.DISK_FULL
+    if isinstance(error, OutputError) and error.__cause__ is not None:
+        return _is_full(error.__cause__)
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def explain(error: BaseException) -> Event:

@@ -24,10 +24,12 @@ import numpy as np
 
 from preludio.errors import OutputError
 from preludio.performance import NOTE, Notes
+from preludio.studio.ailments import REMEDIES, Ailment, ailment_of
 from preludio.studio.music import Music, Parts, no_notes, summary
 
 SCHEMA_VERSION = 1
 KEEP_DELETED_DAYS = 30
+EMPTY_HOURS = 24  # after which a piece without a note is of nobody who still composes
 LOCKED_SECONDS = 10.0  # how long one studio waits for another that writes to the same file
 
 SCHEMA = """
@@ -117,12 +119,16 @@ class Store:
             self._connection = sqlite3.connect(path, timeout=LOCKED_SECONDS, isolation_level=None, check_same_thread=False)
             self._prepare()
         except (OSError, sqlite3.Error) as error:
-            raise OutputError(f"cannot keep pieces in {path}: {error}; choose another folder with --data, or move the file away") from None
+            remedy = REMEDIES[ailment_of(error) if isinstance(error, sqlite3.Error) else Ailment.CANNOT_KEEP]
+            raise OutputError(f"cannot keep pieces in {path} ({error}): {remedy}") from None
 
     def _prepare(self) -> None:
         connection = self._connection
         connection.row_factory = sqlite3.Row
         connection.create_function("folded", 1, folded, deterministic=True)
+        (health,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if health != "ok":
+            raise OutputError(f"cannot keep pieces in {self.path} ({health}): {REMEDIES[Ailment.DAMAGED]}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")  # a killed program loses nothing
         connection.execute("PRAGMA foreign_keys = ON")
@@ -136,6 +142,8 @@ class Store:
                 connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             long_ago_ms = now_ms() - KEEP_DELETED_DAYS * 24 * 3600 * 1000
             connection.execute("DELETE FROM pieces WHERE deleted_ms < ?", (long_ago_ms,))
+            silent = "NOT EXISTS (SELECT 1 FROM versions WHERE piece = number AND n_notes > 0)"  # killed before their first note
+            connection.execute(f"DELETE FROM pieces WHERE created_ms < ? AND {silent}", (now_ms() - EMPTY_HOURS * 3_600_000,))
 
     def close(self) -> None:
         with self._lock:
@@ -188,8 +196,8 @@ class Store:
     def pieces(self, search: str = "", starred: bool = False, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
         """Those with music, the latest first; `search` looks in titles, whatever the case and the accents, and for a number."""
         query = f"""SELECT {PIECE_FIELDS} FROM pieces
-          JOIN versions ON versions.id = coalesce(head, (SELECT min(id) FROM versions WHERE piece = number))
-          WHERE deleted_ms IS NULL AND starred >= ? AND (instr(folded(title), folded(?)) OR (title = '' AND number = ?))
+          JOIN versions ON versions.id = coalesce(head, (SELECT min(id) FROM versions WHERE piece = number AND n_notes > 0))
+          WHERE deleted_ms IS NULL AND n_notes > 0 AND starred >= ? AND (instr(folded(title), folded(?)) OR (title = '' AND number = ?))
           ORDER BY changed_ms DESC, number DESC LIMIT ? OFFSET ?"""
         digits = "".join(character for character in search if character in "0123456789")[:9]
         return [_described(row) for row in self._rows(query, (int(starred), search, int(digits or 0), limit, offset))]
