@@ -69,7 +69,7 @@ def _uploaded(address: str, onset_ms: Any) -> str:
 
 def _played(page: Any, n: int) -> list[list[float]]:
     page.evaluate("() => preludio.player.play(0)")
-    while (heard := page.evaluate("() => started.length")) < n:
+    while (heard := page.evaluate("() => started.length")) < n and page.evaluate("() => preludio.player.playing"):
         print(f"\r{heard} of {n} notes", end="", file=sys.stderr, flush=True)
         time.sleep(2)
     print("\r\033[K", end="", file=sys.stderr)
@@ -79,12 +79,13 @@ def _played(page: Any, n: int) -> list[list[float]]:
 
 def _report(onset_ms: Any, started: Any) -> None:
     when_s, clock_s, machine_s = started.T
-    error_ms = 1000 * when_s - onset_ms
-    error_ms -= error_ms[0]
+    sounded_ms = 1000 * (when_s - when_s[0]) + onset_ms[0]
+    nearest_ms = onset_ms[np.abs(onset_ms[:, None] - sounded_ms).argmin(axis=0)]
+    error_ms = sounded_ms - nearest_ms
     lead_ms = 1000 * (when_s - clock_s)
-    minute = onset_ms <= onset_ms[0] + 60_000, onset_ms >= onset_ms[-1] - 60_000
+    minute = nearest_ms <= onset_ms[0] + 60_000, nearest_ms >= onset_ms[-1] - 60_000
     first, last = (np.abs(error_ms[chosen]).max() for chosen in minute)
-    print(f"{len(onset_ms):,} notes in {onset_ms[-1] / 60_000:.1f} minutes; from onset to start on the audio clock:")
+    print(f"{len(when_s):,} of {len(onset_ms):,} notes in {onset_ms[-1] / 60_000:.1f} minutes; from onset to start on the audio clock:")
     print(f"at most {first:.2g} ms off in the first minute, {last:.2g} ms in the last, {np.abs(error_ms).max():.2g} ms anywhere")
     print(f"scheduled {np.median(lead_ms):.0f} ms ahead, at least {lead_ms.min():.0f}; too late: {np.count_nonzero(lead_ms <= 0)}")
     drift = (clock_s[-1] - clock_s[0]) - (machine_s[-1] - machine_s[0])

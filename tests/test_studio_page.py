@@ -369,35 +369,6 @@ def test_without_audio_the_page_says_so_and_the_music_is_seen(visit: Open) -> No
     until(page, "preludio.player.positionMs > 500")
 
 
-@pytest.mark.parametrize("width", [1000, 375])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_accessible_by_the_rules_of_wcag(visit: Open, theme: str, width: int) -> None:
-    """axe, on the empty page, a piece, takes, and each way to begin."""
-    axe_core = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe-playwright-python")
-    page = visit(color_scheme=theme, bypass_csp=True)  # axe itself is put in by a script
-    page.set_viewport_size({"width": width, "height": 800})
-    rules = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
-
-    def check(state: str) -> None:
-        found = axe_core.Axe().run(page, options=rules).response["violations"]
-        said = [(rule["id"], [node["html"][:120] for node in rule["nodes"]][:3]) for rule in found]
-        assert said == [], state
-        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), f"{state}: wider than the window"
-
-    check("empty")
-    set_length(page, 0)
-    composed(page)
-    page.evaluate("() => { document.getElementById('keep').open = true; document.querySelector('.more').open = true; }")
-    check("a piece")
-    page.evaluate("() => { document.getElementById('keep').open = false; }")
-    for mode in ("file", "theme", "play"):
-        choose(page, "begin", mode)
-        check(mode)
-    page.click("#library-open")
-    until(page, "document.querySelectorAll('#pieces li').length")
-    check("my pieces")
-
-
 def test_everything_can_be_done_by_the_keyboard(visit: Open) -> None:
     page = visit()
     page.keyboard.press("Tab")
