@@ -24,14 +24,13 @@ from codec import machine, maestro_files
 from preludio.compose.rules import Ending, FewKeysGuard, LoopGuard, Rule, SilenceGuard, guards
 from preludio.errors import PreludioWarning
 from preludio.midi import read_midi
-from preludio.tokens import NOTE_OFF, TIME_SHIFT, VELOCITY, VOCAB_SIZE, Ids, encode, id_range
+from preludio.tokens import NOTE_OFF, TIME_SHIFT, VELOCITY, Ids, encode
 
 Ints = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 Performances = dict[str, Ids]
 
 SECOND = 100  # steps
-ANY = id_range(0, VOCAB_SIZE)
 
 
 class Music(NamedTuple):
@@ -133,7 +132,7 @@ def heard_by(rule: Rule, piece: Music) -> int:
     """Hits, counted by the class itself."""
     hits = 0
     for token in piece.ids.tolist():
-        hits += not rule.narrow(ANY) >> token & 1
+        hits += rule.barred >> token & 1
         rule.push(token)
     return hits
 
@@ -142,7 +141,7 @@ def late_strikes(piece: Music) -> int:
     """Hits of the silence guard by the class: strikes before which it had forbidden a shift of time."""
     guard, hits, late = SilenceGuard(), 0, False
     for token in piece.ids.tolist():
-        late |= not guard.narrow(ANY) >> token & 1
+        late |= bool(guard.barred >> token & 1)
         if token < NOTE_OFF:
             hits, late = hits + late, False
         guard.push(token)

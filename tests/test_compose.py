@@ -15,7 +15,7 @@ from test_engine import TINY, random_checkpoint
 
 from preludio.compose import Composer, Note, Request
 from preludio.compose.rules import Ending, FewKeysGuard, SilenceGuard
-from preludio.engine import open_engine
+from preludio.engine import Draw, open_engine
 from preludio.errors import RequestError
 from preludio.performance import STEP_MS, Performance, quantise, shift, sustain
 from preludio.tokens import END, NOTE_OFF, TIME_SHIFT, VELOCITY, VOCAB_SIZE, encode
@@ -49,6 +49,9 @@ class MockSession:
 
     def step(self, ids: npt.NDArray[np.integer]) -> Logits:
         return self.feed(ids[:, None])
+
+    def step_and_draw(self, ids: Sequence[int], draws: Sequence[Draw]) -> list[int]:
+        return [draw(logits) for draw, logits in zip(draws, self.step(np.array(ids)), strict=True)]
 
     def fork(self, rows: Sequence[int]) -> MockSession:
         return MockSession(self.engine, [[*self.rows[row]] for row in rows])

@@ -12,10 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from preludio import engine as engines
 from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
+from preludio.compose.sampling import Draw, Filters
 from preludio.engine import native, open_engine
 from preludio.engine.numpy_engine import REWIND, NumpyEngine, Ring
 from preludio.errors import PreludioWarning, RequestError
-from preludio.tokens import VOCAB_SIZE
+from preludio.tokens import VOCAB_SIZE, id_range
 
 torch = pytest.importorskip("torch")
 
@@ -107,6 +108,15 @@ class AnyMixture(RuleBasedStateMachine):
     @rule()
     def step(self) -> None:
         self.logits = self.session.step(self.more(1)[:, 0])
+
+    @rule(top_p=st.sampled_from([0.5, 1.0]))
+    def step_and_draw(self, top_p: float) -> None:
+        """What is drawn is drawn from the very logits of `step`."""
+        before, ids = self.session.fork(range(len(self.ids))), self.more(1)[:, 0]
+        draws = [Draw(Filters(top_p=top_p), id_range(row, VOCAB_SIZE), float(self.rng.random())) for row in range(len(ids))]
+        drawn = self.session.step_and_draw(ids.tolist(), draws)
+        self.logits = before.step(ids)
+        assert drawn == [draw(logits) for draw, logits in zip(draws, self.logits, strict=True)]
 
     @rule(data=st.data())
     def fork(self, data: st.DataObject) -> None:

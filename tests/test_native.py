@@ -19,7 +19,8 @@ from test_engine import TINY, assert_equal_logits, needs_native, random_checkpoi
 
 from preludio.checkpoint import Checkpoint, ModelConfig
 from preludio.compose import Composer, Request
-from preludio.engine.native import PRECISIONS, NativeEngine, NativeSession
+from preludio.compose.sampling import Draw, Filters
+from preludio.engine.native import PRECISIONS, NativeEngine, NativeSession, draw_one
 from preludio.engine.native.cores import default_threads
 from preludio.engine.native.library import library
 from preludio.engine.numpy_engine import REWIND, NumpyEngine
@@ -281,7 +282,15 @@ def test_wrong_use_is_an_error_and_not_a_crash(memory: Callable[[], int]) -> Non
             session.fork(rows)
     with pytest.raises(AssertionError, match="cannot take back"):
         session.rewind(1)
+    draw = Draw(Filters(), allowed=1, chance=0.5)
+    for two, draws, wrong_part in (([0], [draw], "1 ids"), ([0, 391], [draw, draw], "outside"), ([0, 0], [draw], "1 draws")):
+        with pytest.raises(AssertionError, match=wrong_part):
+            session.step_and_draw(two, draws)
     assert session.position == 0
+    with pytest.raises(AssertionError, match="no id is allowed"):
+        session.step_and_draw([0, 0], [draw, Draw(Filters(), allowed=0, chance=0.5)])
+    with pytest.raises(AssertionError, match="no id is allowed"):
+        draw_one(np.zeros(391, dtype=np.float32), Draw(Filters(), allowed=0, chance=0.5))
     assert memory() > 0
 
 

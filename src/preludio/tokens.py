@@ -197,8 +197,10 @@ def as_mask(ids: IdSet) -> npt.NDArray[np.bool_]:
 
 
 _ALL_KEYS = id_range(0, 128)
+_ALL_OFFS = id_range(NOTE_OFF, TIME_SHIFT)
+_ALL_SHIFTS = id_range(TIME_SHIFT, VELOCITY)
 _ALL_VELOCITIES = id_range(VELOCITY, PAD)
-_SHIFTS_TO = [id_range(TIME_SHIFT, TIME_SHIFT + longest) for longest in range(N_SHIFTS + 1)]
+_END = 1 << END
 
 
 class Grammar:
@@ -213,20 +215,15 @@ class Grammar:
         self.sounding: dict[int, int] = {}  # pitch -> the step of its onset
         self.velocity: int | None = None  # the bin in force
         self.ended = False
-        self.allowed_set: IdSet = 0
+        self.allowed_set: IdSet = _ALL_SHIFTS | _ALL_VELOCITIES | _END
         self._key_up = _ALL_KEYS  # bit by pitch
-        self._key_down_before = 0  # sounding since an earlier step
-        self._off_floor = 0  # the lowest pitch that a NOTE_OFF of this step may have; 128 once a note has begun
-        self._on_floor = 0  # likewise for NOTE_ON
-        self._shift_limit = N_SHIFTS  # how long the next shift may be: any, then any after a full second, else none
-        self._velocity_just_set = False
-        self._last_was_shift = False
-        self._refresh()
+        self._free = _ALL_KEYS  # those that may still be struck in this step
+        self._velocities = _ALL_VELOCITIES  # all but the one in force
 
     @property
     def may_end(self) -> bool:
         """Nothing sounds, no time or velocity hangs in the air."""
-        return not (self.sounding or self._last_was_shift or self._velocity_just_set or self.ended)
+        return bool(self.allowed_set & _END)
 
     def allowed(self) -> npt.NDArray[np.bool_]:
         """`allowed_set` as a mask of shape (391,)."""
@@ -243,45 +240,32 @@ class Grammar:
             self._push_shift(token - TIME_SHIFT + 1)
         elif token < PAD:
             self.velocity = token - VELOCITY
-            self._velocity_just_set = True
+            self._velocities = _ALL_VELOCITIES ^ 1 << token
+            self.allowed_set = self._free << NOTE_ON
         else:
             self.ended = True
-        self._last_was_shift = TIME_SHIFT <= token < VELOCITY
-        self._refresh()
+            self.allowed_set = 0
 
     def _push_on(self, pitch: int) -> None:
+        """Higher keys may follow in this step."""
         self.sounding[pitch] = self.step
-        self._key_up &= ~(1 << pitch)
-        self._on_floor, self._off_floor = pitch + 1, 128
-        self._velocity_just_set = False
-        self._shift_limit = N_SHIFTS
+        self._key_up ^= 1 << pitch
+        self._free = free = self._key_up >> pitch << pitch
+        self.allowed_set = free << NOTE_ON | self._velocities | _ALL_SHIFTS if free else _ALL_SHIFTS
 
     def _push_off(self, pitch: int) -> None:
+        """Higher keys may follow, and so may all that begins."""
         del self.sounding[pitch]
         self._key_up |= 1 << pitch
-        self._key_down_before &= ~(1 << pitch)
-        self._off_floor = pitch + 1
-        self._shift_limit = N_SHIFTS
+        self._free = self._key_up
+        higher = self.allowed_set & _ALL_OFFS & -1 << NOTE_OFF + pitch + 1
+        self.allowed_set = self._free << NOTE_ON | higher | _ALL_SHIFTS | self._velocities | (0 if self.sounding else _END)
 
     def _push_shift(self, steps: int) -> None:
+        """A new step; or more time, after a full second."""
         self.step += steps
-        self._on_floor = self._off_floor = 0
-        self._key_down_before = _ALL_KEYS ^ self._key_up
-        self._shift_limit = N_SHIFTS if steps == N_SHIFTS else 0
-
-    def _refresh(self) -> None:
-        self.allowed_set = 0
-        if self.ended:
-            return
-        free = self._key_up >> self._on_floor << self._on_floor
-        if self.velocity is not None:
-            self.allowed_set = free << NOTE_ON
-        if self._velocity_just_set:
-            return
-        self.allowed_set |= self._key_down_before >> self._off_floor << self._off_floor + NOTE_OFF | _SHIFTS_TO[self._shift_limit]
-        if free:
-            self.allowed_set |= _ALL_VELOCITIES
-            if self.velocity is not None:
-                self.allowed_set ^= 1 << VELOCITY + self.velocity
-        if self.may_end:
-            self.allowed_set |= 1 << END
+        self._free = free = self._key_up
+        offs = (_ALL_KEYS ^ free) << NOTE_OFF
+        strikes = free << NOTE_ON if self.velocity is not None else 0
+        velocities = self._velocities if free else 0
+        self.allowed_set = strikes | offs | velocities | (_ALL_SHIFTS if steps == N_SHIFTS else 0)

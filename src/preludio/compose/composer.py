@@ -1,6 +1,6 @@
 """A musical request -> notes, as they are decided, and whole pieces.
 
-Three levels, each the one below in a loop: `Take.choose` (one event), `Composer.stream` (notes), `Composer.compose` (a piece).
+Three levels, each the one below in a loop: `Take` (one event), `Composer.stream` (notes), `Composer.compose` (a piece).
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from preludio import checkpoint
 from preludio.checkpoint import DEFAULT_MODEL
@@ -80,10 +78,10 @@ class Composer:
         """All takes step by step, one batch, those that are over dropped from it."""
         takes = [Take(request, prompt, number) for number in range(request.variations)]
         session = self.engine.session()
-        logits = np.repeat(session.feed(prompt.context[None]), len(takes), axis=0)
+        [logits] = session.feed(prompt.context[None])
         session = session.fork([0] * len(takes))
+        chosen = [take.next_draw()(logits) for take in takes]
         for step in itertools.count():
-            chosen = [take.choose(row) for take, row in zip(takes, logits, strict=True)]
             for take, token in zip(takes, chosen, strict=True):
                 for note in take.push(token):
                     yield take.number, note
@@ -95,4 +93,4 @@ class Composer:
             if len(going_on) < len(takes):
                 takes, chosen = [takes[row] for row in going_on], [chosen[row] for row in going_on]
                 session = session.fork(going_on)
-            logits = session.step(np.array(chosen))
+            chosen = session.step_and_draw(chosen, [take.next_draw() for take in takes])

@@ -1,31 +1,39 @@
 """Rules that narrow what may come next: how a piece ends, and guards against the two ways such models die.
 
-Each rule hears every event of the piece, the prompt's too (`push`), and strikes out what must not come next (`narrow`). All of them
-together take a few microseconds an event, since a step of the engine takes a few hundred: plain numbers and sets, no arrays. The guards'
-limits lie beyond what real performances do: `benchmarks/guards.py` counts how often they would have touched MAESTRO (docs/composing.md has
-the table).
+Each rule hears the events of the piece that concern it, the prompt's too (`push`), and bars what must not come next. An event is chosen
+while the caches hold nothing but weights, where every object touched costs ten times as much as elsewhere: so a rule is not asked each time
+what it bars, but keeps the answer up to date, in plain numbers. The guards' limits lie beyond what real performances do:
+`benchmarks/guards.py` counts how often they would have touched MAESTRO (docs/composing.md has the table).
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Iterable
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from preludio.performance import STEP_MS
-from preludio.tokens import END, N_SHIFTS, NOTE_OFF, NOTE_ON, PAD, TIME_SHIFT, VELOCITY, Grammar, IdSet, id_range, shift_steps
+from preludio.tokens import END, N_SHIFTS, NOTE_OFF, NOTE_ON, PAD, TIME_SHIFT, VELOCITY, VOCAB_SIZE, Grammar, IdSet, id_range, shift_steps
 
-STRIKES, SHIFTS, VELOCITIES = id_range(NOTE_ON, NOTE_OFF), id_range(TIME_SHIFT, VELOCITY), id_range(VELOCITY, PAD)
+STRIKES, OFFS = id_range(NOTE_ON, NOTE_OFF), id_range(NOTE_OFF, TIME_SHIFT)
+SHIFTS, VELOCITIES, LAST = id_range(TIME_SHIFT, VELOCITY), id_range(VELOCITY, PAD), id_range(END, END + 1)
+KINDS = ((NOTE_ON, NOTE_OFF), (NOTE_OFF, TIME_SHIFT), (TIME_SHIFT, VELOCITY), (VELOCITY, PAD), (PAD, VOCAB_SIZE))
 
 STEPS_PER_SECOND = 1000 // STEP_MS
 
 
 class Rule(Protocol):
-    def push(self, token: int) -> None:
-        """Hears the next event of the piece."""
+    @property
+    def barred(self) -> IdSet:
+        """What must not come next."""
 
-    def narrow(self, ids: IdSet) -> IdSet:
-        """Those of the ids that may come next."""
+    @property
+    def hears(self) -> IdSet:
+        """The kinds of events that can change what is barred."""
+
+    def push(self, token: int) -> None:
+        """Hears the next event of the piece, of any kind."""
 
 
 class Guard(Rule, Protocol):
@@ -48,15 +56,20 @@ class Ending:
     GRACE_STEPS = 6 * STEPS_PER_SECOND  # how long past the asked length a rest is waited for
     RELEASE_STEPS = 2 * STEPS_PER_SECOND  # how long after that the last notes may ring
 
+    hears = STRIKES | SHIFTS
+
     def __init__(self, grammar: Grammar, seconds: float) -> None:
-        """The grammar has heard the prompt, and goes on being pushed by the caller."""
+        """The grammar has heard the prompt, and hears each event before this rule."""
         self._grammar = grammar
         self._start = grammar.step
         self._target = max(1, round(seconds * STEPS_PER_SECOND))
+        self._half = self._target // 2
         self._struck = False
         self._since_strike = 0
         self._silence = 0
         self._closed_at: int | None = None  # when the last key had been struck
+        self.barred: IdSet = 0
+        self._decide()
 
     @property
     def steps(self) -> int:
@@ -71,59 +84,87 @@ class Ending:
         return not self._grammar.sounding or self.steps >= self._closed_at + self.RELEASE_STEPS
 
     def push(self, token: int) -> None:
-        self._struck |= token < NOTE_OFF
-        self._since_strike = 0 if token < NOTE_OFF else self._since_strike + shift_steps(token)
-        self._silence = 0 if self._grammar.sounding else self._silence + shift_steps(token)
-        if self._closed_at is None and self._struck and self.steps >= self._target:
-            waited = (self.steps - self._target) / self.GRACE_STEPS
-            breath = self.BREATH_STEPS - waited * (self.BREATH_STEPS - self.SHORTEST_BREATH_STEPS)
-            if self._since_strike >= breath or self._silence >= self.SILENCE_STEPS or waited >= 1:
-                self._closed_at = self.steps
+        if token < NOTE_OFF:
+            self._struck = True
+            self._since_strike = self._silence = 0
+        else:
+            shift = shift_steps(token)
+            self._since_strike += shift
+            self._silence = 0 if self._grammar.sounding else self._silence + shift
+        if self._closed_at is None:
+            self._decide()
 
-    def narrow(self, ids: IdSet) -> IdSet:
-        if not self._struck or self.steps < self._target // 2:
-            ids &= ~(1 << END)
-        if not self._struck and self.steps >= self._target:
-            ids &= ~SHIFTS
-        if self._closed_at is not None:
-            ids &= ~(STRIKES | VELOCITIES)
-        return ids
+    def _decide(self) -> None:
+        """Whether this is the rest to close at, and else what is too early."""
+        steps, self.barred = self.steps, 0
+        if not self._struck:
+            self.barred = LAST | SHIFTS if steps >= self._target else LAST
+        elif steps >= self._target:
+            if self._rests((steps - self._target) / self.GRACE_STEPS):
+                self._closed_at, self.barred = steps, STRIKES | VELOCITIES
+        elif steps < self._half:
+            self.barred = LAST
+
+    def _rests(self, waited: float) -> bool:
+        breath = self.BREATH_STEPS - waited * (self.BREATH_STEPS - self.SHORTEST_BREATH_STEPS)
+        return self._since_strike >= breath or self._silence >= self.SILENCE_STEPS or waited >= 1
 
 
-class Keyboard:
-    """What a piano can do: its 88 keys, and no tone for longer than a string sounds.
+class Keys:
+    """A piano has 88."""
+
+    LOWEST, HIGHEST = 21, 108
+    hears: IdSet = 0
+    barred: IdSet = STRIKES ^ id_range(NOTE_ON + LOWEST, NOTE_ON + HIGHEST + 1)
+
+    def push(self, token: int) -> None:
+        """No event changes them."""
+
+
+class Strings:
+    """No tone lasts for longer than a string sounds: a key that was held so long is let go before anything else happens.
 
     A model that is lost stops letting go of keys, until all of them are down. The lowest string sounds for 12 seconds here, the highest
     for four: 1.6 in a thousand notes of MAESTRO's validation split are held for longer, nearly all by the pedal, and have faded by then.
     """
 
-    LOWEST, HIGHEST = 21, 108
     LOWEST_SOUNDS, HIGHEST_SOUNDS = 12 * STEPS_PER_SECOND, 4 * STEPS_PER_SECOND  # and those between, in proportion
-    OTHER_KEYS = STRIKES ^ id_range(NOTE_ON + LOWEST, NOTE_ON + HIGHEST + 1)
+    hears = STRIKES | OFFS | SHIFTS
 
     def __init__(self, grammar: Grammar) -> None:
-        """The grammar goes on being pushed by the caller."""
+        """The grammar hears each event before this rule."""
         self._grammar = grammar
+        self._next_due = math.inf  # before that step, nothing is overdue
+        self.barred: IdSet = 0
+        self._find_overdue()
 
     def push(self, token: int) -> None:
-        """All that this rule needs to know is in the grammar."""
+        step = self._grammar.step
+        if token < NOTE_OFF:
+            self._next_due = min(self._next_due, step + LONGEST_STEPS[token])
+        elif step >= self._next_due:
+            self._find_overdue()
 
-    def narrow(self, ids: IdSet) -> IdSet:
-        ids &= ~self.OTHER_KEYS
-        now, due = self._grammar.step, 0
+    def _find_overdue(self) -> None:
+        """Bars all but letting go of what is overdue. Where that is out of reach until the next step (offs rise in pitch, and come before
+        all ons), nothing would be left, and so the rule is passed over."""
+        now, overdue = self._grammar.step, 0
+        self._next_due = math.inf
         for pitch, since in self._grammar.sounding.items():
-            if now - since >= LONGEST_STEPS[pitch]:
-                due |= 1 << NOTE_OFF + pitch
-        return ids & due or ids  # later in this step they may not come: offs rise in pitch, and before all ons
+            due = since + LONGEST_STEPS[pitch]
+            self._next_due = min(self._next_due, due)
+            if due <= now:
+                overdue |= 1 << NOTE_OFF + pitch
+        self.barred = ~overdue if overdue else 0
 
     @classmethod
-    def longest_steps(cls, pitch: int) -> float:
+    def longest_steps(cls, pitch: int) -> int:
         """How many steps a key may sound; a prompt may hold keys that no piano has."""
-        key = min(max(pitch, cls.LOWEST), cls.HIGHEST) - cls.LOWEST
-        return cls.LOWEST_SOUNDS + key * (cls.HIGHEST_SOUNDS - cls.LOWEST_SOUNDS) / (cls.HIGHEST - cls.LOWEST)
+        key = min(max(pitch, Keys.LOWEST), Keys.HIGHEST) - Keys.LOWEST
+        return math.ceil(cls.LOWEST_SOUNDS + key * (cls.HIGHEST_SOUNDS - cls.LOWEST_SOUNDS) / (Keys.HIGHEST - Keys.LOWEST))
 
 
-LONGEST_STEPS = [Keyboard.longest_steps(pitch) for pitch in range(128)]
+LONGEST_STEPS = [Strings.longest_steps(pitch) for pitch in range(128)]
 
 
 class SilenceGuard:
@@ -135,9 +176,11 @@ class SilenceGuard:
     LIMIT_STEPS = 12 * STEPS_PER_SECOND
     PAID_BACK_STEPS = 2 * STEPS_PER_SECOND  # by each strike
     OPENING_STEPS = 2 * STEPS_PER_SECOND  # how long a piece may be silent before its first strike
+    hears = STRIKES | SHIFTS
 
     def __init__(self) -> None:
         self.debt = self.LIMIT_STEPS - self.OPENING_STEPS
+        self.barred: IdSet = 0
         self.alarmed = False  # from the limit on until half of the debt is paid back
 
     def push(self, token: int) -> None:
@@ -146,10 +189,8 @@ class SilenceGuard:
         else:
             self.debt += shift_steps(token)
         self.alarmed = self.debt >= self.LIMIT_STEPS or (self.alarmed and self.debt > self.LIMIT_STEPS // 2)
-
-    def narrow(self, ids: IdSet) -> IdSet:
         left = self.LIMIT_STEPS - self.debt
-        return ids & ~id_range(TIME_SHIFT + max(0, left), VELOCITY) if left < N_SHIFTS else ids
+        self.barred = id_range(TIME_SHIFT + max(0, left), VELOCITY) if left < N_SHIFTS else 0
 
 
 class LoopGuard:
@@ -166,46 +207,63 @@ class LoopGuard:
     def __init__(self, first: int, last: int, *, longest_period: int, limit: int, setback: int) -> None:
         """Hears ids first ... last - 1."""
         self.first, self.last, self.longest_period, self.limit, self.setback = first, last, longest_period, limit, setback
-        self.runs: dict[int, int] = {}  # by period, where not 0
-        self._recent: deque[int] = deque(maxlen=longest_period)  # the newest first
+        self.hears = id_range(first, last)
+        self.barred: IdSet = 0
+        self.alarmed = False
         self._n_heard = 0
-        self._places: defaultdict[int, deque[int]] = defaultdict(deque)  # where an item was heard, of late
+        self._heard = [(0, 0)] * last  # of each id: when it was heard last, and bit d of a number: so it was d items before that
+        self._periods = id_range(1, longest_period + 1)
+        self._recent: deque[int] = deque(maxlen=longest_period)  # the newest first
+        self._streaks: list[int] = []  # bit p of number k: the last k + 1 items each equalled the one p before
+        self._longest_streak = min(setback, limit)
+        self._runs: dict[int, int] = {}  # by period, once a streak is that long and until 0; any other run is its streak
         self._breaking: dict[int, int] = {}  # for how many items a period's figure is struck out
 
     def push(self, token: int) -> None:
         if not self.first <= token < self.last:
             return
-        periods = self._periods_back_to(token)
-        runs = {period: self.runs.get(period, 0) + 1 for period in periods}
-        for period, run in self.runs.items():
-            if run > self.setback and period not in runs:
-                runs[period] = run - self.setback
-        self.runs = runs
+        equal = self._equal_before(token)
+        streaks = [equal] if equal else []
+        for streak in self._streaks[: self._longest_streak - 1]:
+            if not (streak := streak & equal):
+                break
+            streaks.append(streak)
+        self._streaks = streaks
+        if self._runs or len(streaks) == self._longest_streak:
+            self._count_runs(equal)
+        if self._breaking or self._runs:
+            self._break_figures()
+
+    def run(self, period: int) -> int:
+        """For how many items the figure of that period repeats."""
+        return self._runs.get(period) or sum(streak >> period & 1 for streak in self._streaks)
+
+    def _equal_before(self, token: int) -> int:
+        """Bit d: this item equals the one d before. Notes that it is heard."""
+        here = self._n_heard = self._n_heard + 1
+        last, before = self._heard[token]
+        equal = before << here - last & self._periods
+        self._heard[token] = here, equal | 1
         self._recent.appendleft(token)
-        if self._breaking:
-            self._breaking = {period: left - 1 for period, left in self._breaking.items() if left > 1}
-        for period, run in runs.items():
+        return equal
+
+    def _count_runs(self, equal: int) -> None:
+        changed = ((period, run + 1 if equal >> period & 1 else run - self.setback) for period, run in self._runs.items())
+        self._runs = {period: run for period, run in changed if run > 0}
+        long = self._streaks[-1] if len(self._streaks) == self._longest_streak else 0
+        for period in range(long.bit_length()):
+            if long >> period & 1:
+                self._runs.setdefault(period, self._longest_streak)
+
+    def _break_figures(self) -> None:
+        self._breaking = {period: left - 1 for period, left in self._breaking.items() if left > 1}
+        for period, run in self._runs.items():
             if run >= self.limit:
                 self._breaking[period] = max(self.BREAK, period)
-
-    def _periods_back_to(self, token: int) -> list[int]:
-        """How far back this item was heard before, within the longest period; and notes where it is heard now."""
-        here, places = self._n_heard, self._places[token]
-        self._n_heard += 1
-        while places and here - places[0] > self.longest_period:
-            places.popleft()
-        periods = [here - place for place in places]
-        places.append(here)
-        return periods
-
-    def narrow(self, ids: IdSet) -> IdSet:
+        self.alarmed = bool(self._breaking)
+        self.barred = 0
         for period in self._breaking:
-            ids &= ~(1 << self._recent[period - 1])  # the item `period` before the one to come
-        return ids
-
-    @property
-    def alarmed(self) -> bool:
-        return bool(self._breaking)
+            self.barred |= 1 << self._recent[period - 1]  # the item `period` before the one to come
 
 
 class FewKeysGuard:
@@ -217,11 +275,12 @@ class FewKeysGuard:
     WINDOW = 256  # strikes
     LIMITS = (180, 240, 246, 250)  # how many of these one key, two, three and four keys may have together
     BREAK = 32  # strikes
+    hears = STRIKES
 
     def __init__(self) -> None:
         self._recent: deque[int] = deque()
         self.counts = [0] * (NOTE_OFF - NOTE_ON)
-        self._barred: IdSet = 0
+        self.barred: IdSet = 0
         self._breaking = 0
 
     def push(self, token: int) -> None:
@@ -231,7 +290,9 @@ class FewKeysGuard:
         self.counts[token] += 1
         if len(self._recent) > self.WINDOW:
             self.counts[self._recent.popleft()] -= 1
-        self._breaking = max(0, self._breaking - 1)
+        if self._breaking:
+            self._breaking -= 1
+            self.barred = self.barred if self._breaking else 0
         if self.counts[token] >= self.LIMITS[0] // 4 and not self._breaking:  # few strikes need the sorting
             self._count()
 
@@ -242,11 +303,8 @@ class FewKeysGuard:
             strikes += self.counts[key]
             barred |= 1 << NOTE_ON + key
             if strikes >= limit:
-                self._barred, self._breaking = barred, self.BREAK
+                self.barred, self._breaking = barred, self.BREAK
                 return
-
-    def narrow(self, ids: IdSet) -> IdSet:
-        return ids & ~self._barred if self._breaking else ids
 
     @property
     def alarmed(self) -> bool:
@@ -263,8 +321,19 @@ def guards() -> list[Guard]:
     ]
 
 
+def listeners(rules: Iterable[Rule]) -> list[Sequence[Callable[[int], None]]]:
+    """For each id, who is to hear it."""
+    table: list[Sequence[Callable[[int], None]]] = []
+    for first, stop in KINDS:
+        concerned = [rule.push for rule in rules if rule.hears >> first & 1]
+        table += [concerned] * (stop - first)
+    return table
+
+
 def narrowed(allowed: IdSet, rules: Iterable[Rule]) -> IdSet:
     """What the rules leave of the grammar's ids; one that would leave nothing to choose is passed over."""
     for rule in rules:
-        allowed = rule.narrow(allowed) or allowed
+        barred = rule.barred
+        if barred:
+            allowed = allowed & ~barred or allowed
     return allowed

@@ -1,50 +1,64 @@
 """One event from the model's logits: which are in the draw, and the draw.
 
-`sample` is how it is defined, and what draws where the native engine was not built. The native `Draw` draws the same, ten times faster.
+`sample` is how it is defined, and what draws for NumPy's engine. The native engine draws the same, in the call that makes the logits.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from preludio.compose.request import Request
-from preludio.engine import native
 from preludio.tokens import VOCAB_SIZE, IdSet, as_mask
 
 COLDEST = 1e-6  # below, logits of float32 divided by it overflow, and only the likeliest has a chance anyway
+CHANCES_AT_ONCE = 256
 Floats = npt.NDArray[np.floating[Any]]
 
 
-class Sampler:
-    """Draws by one request's filters."""
+class Filters(NamedTuple):
+    """What a request says about drawing, applied in the order temperature, min-p, top-k, top-p."""
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        self._draw: native.Draw | None = None
-        if native.available():
-            temperature = request.temperature if request.temperature >= COLDEST else 0.0
-            self._draw = native.Draw(VOCAB_SIZE, temperature, request.top_k, request.top_p, request.min_p)
+    temperature: float = 1.0
+    top_p: float = 1.0
+    min_p: float = 0.0
+    top_k: int = 0
 
-    def __call__(self, logits: npt.NDArray[np.float32], allowed: IdSet, rng: np.random.Generator) -> int:
-        """logits (391,) -> one of the allowed ids, of which there is at least one."""
-        if self._draw is None:
-            return sample(logits, as_mask(allowed), self._request, rng)
-        return self._draw(logits, allowed, rng.random())
+    @classmethod
+    def of(cls, request: Request) -> Filters:
+        temperature = request.temperature if request.temperature >= COLDEST else 0.0
+        return cls(temperature, request.top_p, request.min_p, min(request.top_k, VOCAB_SIZE))
 
 
-def sample(logits: Floats, allowed: npt.NDArray[np.bool_], request: Request, rng: np.random.Generator) -> int:
-    """Draws one id among the allowed ones (at least one) by temperature, min-p, top-k and top-p, in that order.
+class Draw(NamedTuple):
+    """How the next id is drawn, settled before its logits are there; called with them (391,), it is drawn."""
 
-    Takes exactly one number from `rng`, whatever the filters: two requests that differ in a filter stay comparable.
+    filters: Filters
+    allowed: IdSet  # at least one id
+    chance: float  # in [0, 1)
+
+    def __call__(self, logits: npt.NDArray[np.float32]) -> int:
+        return sample(logits, as_mask(self.allowed), self.filters, self.chance)
+
+
+def chances(rng: np.random.Generator) -> Iterator[float]:
+    """One number for each draw, whatever the filters, so that two requests that differ in a filter stay comparable.
+
+    They are the ones that `rng.random()` would give one by one, at a tenth of the time.
     """
-    chance = rng.random()
+    while True:
+        yield from rng.random(CHANCES_AT_ONCE).tolist()
+
+
+def sample(logits: Floats, allowed: npt.NDArray[np.bool_], filters: Filters, chance: float) -> int:
+    """Draws one id among the allowed ones (at least one) by temperature, min-p, top-k and top-p, in that order."""
     candidates = np.flatnonzero(allowed)
-    probabilities = temper(logits[candidates], request.temperature)
+    probabilities = temper(logits[candidates], filters.temperature)
     order = np.argsort(-probabilities, kind="stable")
-    kept = keep_likeliest(probabilities[order], request)
+    kept = keep_likeliest(probabilities[order], filters)
     cumulative = np.cumsum(kept)
     place = int(np.searchsorted(cumulative, chance * cumulative[-1], side="right"))
     return int(candidates[order[min(place, len(kept) - 1)]])
@@ -62,13 +76,13 @@ def temper(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
     return probabilities
 
 
-def keep_likeliest(descending: npt.NDArray[np.float64], request: Request) -> npt.NDArray[np.float64]:
+def keep_likeliest(descending: npt.NDArray[np.float64], filters: Filters) -> npt.NDArray[np.float64]:
     """The beginning of the descending probabilities that stays in the draw; never empty."""
     n = len(descending)
-    if request.min_p > 0:
-        n = min(n, int(np.searchsorted(-descending, -request.min_p * descending[0], side="right")))
-    if request.top_k:
-        n = min(n, request.top_k)
-    if request.top_p < 1:
-        n = min(n, int(np.searchsorted(np.cumsum(descending), request.top_p, side="left")) + 1)
+    if filters.min_p > 0:
+        n = min(n, int(np.searchsorted(-descending, -filters.min_p * descending[0], side="right")))
+    if filters.top_k:
+        n = min(n, filters.top_k)
+    if filters.top_p < 1:
+        n = min(n, int(np.searchsorted(np.cumsum(descending), filters.top_p, side="left")) + 1)
     return descending[: max(n, 1)]

@@ -6,12 +6,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from preludio.compose.prompt import Prompt
 from preludio.compose.request import Request
-from preludio.compose.rules import Ending, Keyboard, Rule, guards, narrowed
-from preludio.compose.sampling import Sampler
+from preludio.compose.rules import Ending, Keys, Rule, Strings, guards, listeners, narrowed
+from preludio.compose.sampling import Draw, Filters, chances
 from preludio.performance import STEP_MS, bin_velocity
 from preludio.tokens import NOTE_OFF, START, TIME_SHIFT, Grammar
 
@@ -26,15 +25,17 @@ class Note(NamedTuple):
 
 
 class Take:
-    """Turns logits into one next id after another until the piece is over."""
+    """Says what may come next, and hears what did, until the piece is over."""
 
     def __init__(self, request: Request, prompt: Prompt, number: int) -> None:
         self.number = number
-        self._draw, self._draw_freely = Sampler(request), Sampler(freely(request))
-        self._rng = np.random.default_rng([request.seed, number])
+        self.over = False
+        self._filters, self._filters_freely = Filters.of(request), Filters.of(freely(request))
+        self._chances = chances(np.random.default_rng([request.seed, number]))
         self._grammar = Grammar()
         self._guards = guards()
-        self._rules: list[Rule] = [Keyboard(self._grammar), *self._guards]
+        self._rules: list[Rule] = [Keys(), Strings(self._grammar), *self._guards]
+        self._listeners = listeners(self._rules)
         self._onsets: dict[int, tuple[int, int]] = {}  # pitch -> (onset_ms, velocity) of what sounds
         for token in prompt.context[prompt.context != START].tolist():
             self._hear(token)
@@ -42,33 +43,31 @@ class Take:
         self._onsets = dict(prompt.held)
         self._ending = Ending(self._grammar, request.seconds)
         self._rules.append(self._ending)
-
-    @property
-    def over(self) -> bool:
-        return self._ending.reached
+        self._listeners = listeners(self._rules)
 
     @property
     def composed_seconds(self) -> float:
         return self._ending.steps * STEP_MS / 1000
 
-    def choose(self, logits: npt.NDArray[np.float32]) -> int:
-        """logits (391,) -> the id that comes next."""
-        draw = self._draw
+    def next_draw(self) -> Draw:
+        """How the id that comes next is drawn from its logits."""
+        filters = self._filters
         for guard in self._guards:
             if guard.alarmed:
-                draw = self._draw_freely
-        return draw(logits, narrowed(self._grammar.allowed_set, self._rules), self._rng)
+                filters = self._filters_freely
+        return Draw(filters, narrowed(self._grammar.allowed_set, self._rules), next(self._chances))
 
     def push(self, token: int) -> list[Note]:
         """Goes on by one id; the note that it ends, or all that still sound if it ends the piece."""
         self._hear(token)
-        now_ms, ended = self._now_ms, []
+        ended = []
         if token < NOTE_OFF:
             velocity = self._grammar.velocity
             assert velocity is not None
-            self._onsets[token] = now_ms, bin_velocity(velocity)
+            self._onsets[token] = self._now_ms, bin_velocity(velocity)
         elif token < TIME_SHIFT:
-            ended = [self._ended(token - NOTE_OFF, now_ms)]
+            ended = [self._ended(token - NOTE_OFF, self._now_ms)]
+        self.over = self._ending.reached
         return ended + self._released() if self.over else ended
 
     def _released(self) -> list[Note]:
@@ -82,8 +81,8 @@ class Take:
 
     def _hear(self, token: int) -> None:
         self._grammar.push(token)
-        for rule in self._rules:
-            rule.push(token)
+        for push in self._listeners[token]:
+            push(token)
 
     def _ended(self, pitch: int, offset_ms: int) -> Note:
         onset_ms, velocity = self._onsets.pop(pitch)

@@ -31,6 +31,25 @@ Logits = npt.NDArray[np.float32]
 IdBatch = npt.NDArray[np.integer[Any]]
 
 
+class Draw(Protocol):
+    """How an id is drawn from logits: what that is, `__call__` defines; an engine may do the same by the numbers that it is made of."""
+
+    @property
+    def allowed(self) -> int:
+        """The ids that may be drawn as bits, at least one."""
+
+    @property
+    def chance(self) -> float:
+        """A number in [0, 1): the place in the likeliest ids' cumulative probability."""
+
+    @property
+    def filters(self) -> tuple[float, float, float, int]:
+        """Temperature (0 takes the likeliest), top-p, min-p, top-k (0 for all)."""
+
+    def __call__(self, logits: Logits) -> int:
+        """logits (391,) -> an id."""
+
+
 class Session(Protocol):
     """A batch of equally long sequences and their cache."""
 
@@ -50,6 +69,9 @@ class Session(Protocol):
 
     def step(self, ids: IdBatch) -> Logits:
         """ids (batch,) -> logits (batch, 391)."""
+
+    def step_and_draw(self, ids: Sequence[int], draws: Sequence[Draw]) -> list[int]:
+        """A step by these ids, one for each sequence, and what each draw takes of its logits: the next ids."""
 
     def fork(self, rows: Sequence[int]) -> Session:
         """A new session whose sequence i is this one's sequence rows[i]: to multiply, to drop, to reorder."""

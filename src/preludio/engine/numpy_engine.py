@@ -10,7 +10,7 @@ Long inputs go through in blocks; `step` is a block of one. There is one path fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -134,6 +134,9 @@ class NumpySession:
 
     def step(self, ids: npt.NDArray[np.integer[Any]]) -> Floats:
         return self._logits(self._forward(np.asarray(ids)[:, None])[:, 0])
+
+    def step_and_draw(self, ids: Sequence[int], draws: Sequence[Callable[[Floats], int]]) -> list[int]:
+        return [draw(logits) for draw, logits in zip(draws, self.step(np.array(ids)), strict=True)]
 
     def fork(self, rows: Sequence[int]) -> NumpySession:
         slots = self.rings[0][0].slots

@@ -16,13 +16,14 @@ import numpy.typing as npt
 
 from preludio.checkpoint import Checkpoint, array_shapes
 from preludio.engine.native.cores import default_threads
-from preludio.engine.native.library import Config, Drawing, Outcome, available, library, refuse
+from preludio.engine.native.library import Config, Outcome, available, library, refuse
+from preludio.engine.native.room import Draw, Room
 from preludio.errors import RequestError
 
 Floats = npt.NDArray[np.float32]
 IdBatch = npt.NDArray[np.integer[Any]]
 
-__all__ = ["PRECISIONS", "Draw", "NativeEngine", "NativeSession", "Reading", "available"]
+__all__ = ["PRECISIONS", "NativeEngine", "NativeSession", "Reading", "available", "draw_one"]
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 BLOCK = 256  # tokens that go through the network at once, of all sequences together
@@ -95,6 +96,7 @@ class NativeSession:
         self._close = weakref.finalize(self, _close_session, engine, handle)
         self._close.atexit = False
         self._vocabulary = array_shapes(engine.config)["embedding"][0]
+        self._room: Room | None = None  # for steps
 
     @property
     def position(self) -> int:
@@ -111,7 +113,29 @@ class NativeSession:
         return np.concatenate(self._blocks(ids, wants_all=True), axis=1)
 
     def step(self, ids: IdBatch) -> Floats:
-        return self._feed(np.asarray(ids)[:, None], wants_all=False)
+        room = self._filled_room(ids.tolist())
+        at_ids, _, at_logits = room.addresses
+        outcome = self._library.session_feed(self._handle, at_ids, 1, False, at_logits)
+        if outcome:
+            refuse(outcome)
+        return room.logits.copy()
+
+    def step_and_draw(self, ids: Sequence[int], draws: Sequence[Draw]) -> list[int]:
+        room = self._filled_room(ids)
+        room.put(draws)
+        outcome = self._library.session_step_and_draw(self._handle, *room.addresses)
+        if outcome:
+            refuse(outcome)
+        drawn: list[int] = room.ids[:]
+        return drawn
+
+    def _filled_room(self, ids: Sequence[int]) -> Room:
+        assert len(ids) == self.batch, f"{len(ids)} ids for a batch of {self.batch}"
+        room = self._room
+        if room is None:
+            room = self._room = Room(self.batch, self._vocabulary)
+        room.ids[:] = ids
+        return room
 
     def fork(self, rows: Sequence[int]) -> NativeSession:
         """Shares the cache: what two sequences have in common is there once, until one of them writes on in its last part."""
@@ -139,26 +163,17 @@ class NativeSession:
         assert batch == self.batch, f"ids of shape {ids.shape} for a batch of {self.batch}"
         logits = np.empty((batch, n, self._vocabulary) if wants_all else (batch, self._vocabulary), dtype=np.float32)
         outcome = self._library.session_feed(self._handle, rows.ctypes.data, n, wants_all, logits.ctypes.data)
-        if outcome != Outcome.DONE:
+        if outcome:
             refuse(outcome)
         return logits
 
 
-class Draw:
-    """Draws an id among allowed ones; `preludio.compose.sampling.sample` says how, and draws the same."""
-
-    def __init__(self, n_ids: int, temperature: float, top_k: int, top_p: float, min_p: float) -> None:
-        self._draw = library().draw
-        self._drawing = Drawing(temperature, top_p, min_p, min(top_k, n_ids), n_ids)
-        self._how = ctypes.addressof(self._drawing)
-        self._n_ids, self._n_bytes = n_ids, -(-n_ids // 8)
-
-    def __call__(self, logits: Floats, allowed: int, chance: float) -> int:
-        """logits (n_ids,), a set of ids as bits, at least one, a number in [0, 1) -> an id."""
-        assert logits.shape == (self._n_ids,) and logits.dtype == np.float32 and logits.flags.c_contiguous, "logits of another shape"
-        drawn: int = self._draw(logits.ctypes.data, allowed.to_bytes(self._n_bytes, "little"), self._how, chance)
-        assert drawn >= 0, "no id is allowed"
-        return drawn
+def draw_one(logits: Floats, draw: Draw) -> int:
+    """logits (n,) of a step made before -> an id."""
+    row, room = np.ascontiguousarray(logits, dtype=np.float32), Room(1, len(logits))
+    room.put([draw])
+    drawn: int = library().draw(row.ctypes.data, len(row), room.addresses[1])
+    return drawn if drawn >= 0 else refuse(Outcome.NONE_ALLOWED)
 
 
 class Reading:

@@ -1,96 +1,126 @@
 /* Drawing one id from logits: the same as `preludio.compose.sampling.sample`, which explains it, in a hundredth of a step's time.
 
-   The likeliest are taken off a heap one by one, as few as it takes: nearly always the draw falls on one of the first. */
-#include "preludio.h"
+   The likeliest are picked one by one, as few as it takes: nearly always the draw falls on one of the first. */
+#include <string.h>
 
-enum { MOST_IDS = 1024 };
+#include "engine.h"
 
-struct chance {
-    double p;
-    int id;
+enum { LANES = 2, RUN = 16 };
+
+/* Two at a time: as long as vectors are everywhere. */
+typedef double vd __attribute__((vector_size(8 * LANES)));
+typedef uint64_t vl __attribute__((vector_size(8 * LANES)));
+
+struct urn {
+    int n, picked, runs;
+    double weights[MOST_IDS];       /* of the allowed ids, the likeliest one's is 1; -1 once picked, and behind the last */
+    double largest[MOST_IDS / RUN]; /* of each run of weights */
+    double order[MOST_IDS];         /* the picked ones' weights */
+    int16_t ids[MOST_IDS], order_ids[MOST_IDS];
 };
 
-/* e^x for x <= 0, in float64: 2^n times Taylor's polynomial to the 13th power on [-ln 2 / 2, ln 2 / 2]. */
-static double exponential(double x) {
-    static const double factors[] = {1. / 6227020800, 1. / 479001600, 1. / 39916800, 1. / 3628800, 1. / 362880, 1. / 40320, 1. / 5040,
-                                     1. / 720,        1. / 120,       1. / 24,       1. / 6,       1. / 2,      1,          1};
-    if (x < -700) return 0; /* such a share of 391 takes no part in any draw */
-    int n = (int)(x * 1.4426950408889634 - 0.5);
-    double r = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10, sum = 0; /* ln 2 in two parts */
-    for (int i = 0; i < 14; i++) sum = sum * r + factors[i];
-    union { uint64_t bits; double value; } power = {(uint64_t)(n + 1023) << 52};
-    return sum * power.value;
-}
-
-static int before(struct chance a, struct chance b) { return a.p > b.p || (a.p == b.p && a.id < b.id); }
-
-static void sink(struct chance *heap, int n, int place) {
-    struct chance moved = heap[place];
-    for (int child; (child = 2 * place + 1) < n; place = child) {
-        if (child + 1 < n && before(heap[child + 1], heap[child])) child++;
-        if (!before(heap[child], moved)) break;
-        heap[place] = heap[child];
+/* Each value = e^((value - most) / temperature): 2^n times Taylor's polynomial to the 13th power on [-ln 2 / 2, ln 2 / 2]. Under e^-700 it is
+   0: such a share of 391 takes no part in any draw. */
+static void exponentials(double *values, int n, double most, double temperature) {
+    static const double factors[] = {1. / 479001600, 1. / 39916800, 1. / 3628800, 1. / 362880, 1. / 40320, 1. / 5040, 1. / 720,
+                                     1. / 120,       1. / 24,       1. / 6,       1. / 2,      1,          1};
+    const double rounder = 6755399441055744; /* 1.5 * 2^52: added, it makes the last bits the nearest whole number */
+    for (int i = 0; i < n; i += LANES) {
+        vd x;
+        memcpy(&x, values + i, sizeof x);
+        x = (x - most) / temperature;
+        vl dead = (vl)(x < -700.0);
+        vd rounded = x * 1.4426950408889634 + rounder, turns = rounded - rounder;
+        vd r = (x - turns * 6.93147180369123816490e-01) - turns * 1.90821492927058770002e-10; /* ln 2 in two parts */
+        vd sum = (vd){0} + 1. / 6227020800;
+#pragma GCC unroll 13
+        for (int k = 0; k < 13; k++) sum = sum * r + factors[k];
+        vl scaled = ((vl)sum + ((vl)rounded << 52)) & ~dead;
+        memcpy(values + i, &scaled, sizeof scaled);
     }
-    heap[place] = moved;
 }
 
-/* The i-th likeliest of all n. They are taken off the heap as far as asked for, and lie behind it in their order. */
-static struct chance likeliest(struct chance *heap, int n, int *left, int i) {
-    while (n - *left <= i) {
-        struct chance first = heap[0];
-        heap[0] = heap[--*left];
-        sink(heap, *left, 0);
-        heap[*left] = first;
+static int first_largest(const double *values, int n) {
+    int best = 0;
+    for (int i = 1; i < n; i++)
+        if (values[i] > values[best]) best = i;
+    return best;
+}
+
+static double largest_of(const double *values) {
+    double most[4] = {values[0], values[1], values[2], values[3]};
+    for (int i = 4; i < RUN; i++) most[i % 4] = values[i] > most[i % 4] ? values[i] : most[i % 4];
+    double a = most[0] > most[1] ? most[0] : most[1], b = most[2] > most[3] ? most[2] : most[3];
+    return a > b ? a : b;
+}
+
+/* The i-th likeliest; of equals, the lowest id first. */
+static double likeliest(struct urn *u, int i) {
+    while (u->picked <= i) {
+        int run = first_largest(u->largest, u->runs), place = run * RUN + first_largest(u->weights + run * RUN, RUN);
+        u->order[u->picked] = u->weights[place];
+        u->order_ids[u->picked++] = u->ids[place];
+        u->weights[place] = -1;
+        u->largest[run] = largest_of(u->weights + run * RUN);
     }
-    return heap[n - 1 - i];
+    return u->order[i];
 }
 
-/* The allowed ids with the weights of their logits; how many. */
-static int weigh(const float *logits, const uint8_t *allowed, const struct drawing *d, struct chance *heap) {
-    int n = 0, best = 0;
-    for (int id = 0; id < d->ids; id++)
-        if (allowed[id / 8] >> id % 8 & 1) {
-            if (!n || logits[id] > logits[heap[best].id]) best = n;
-            heap[n++].id = id;
+static void weigh(struct urn *u, const float *logits, int ids, const struct choice *c) {
+    double most = 0;
+    u->n = u->picked = 0;
+    for (int word = 0; word < (ids + 63) / 64; word++)
+        for (uint64_t left = c->allowed[word]; left; left &= left - 1) {
+            int id = word * 64 + __builtin_ctzll(left);
+            if (id >= ids) break;
+            double logit = logits[id];
+            if (!u->n || logit > most) most = logit;
+            u->ids[u->n] = (int16_t)id;
+            u->weights[u->n++] = logit;
         }
-    for (int i = 0; i < n; i++) {
-        double below = (double)logits[heap[i].id] - logits[heap[best].id];
-        heap[i].p = d->temperature > 0 ? exponential(below / d->temperature) : i == best; /* at 0, the first of the likeliest */
+    u->runs = (u->n + RUN - 1) / RUN;
+    for (int i = u->n; i < u->runs * RUN; i++) u->weights[i] = most;
+    if (c->temperature > 0) {
+        exponentials(u->weights, u->runs * RUN, most, c->temperature);
+    } else {
+        int best = first_largest(u->weights, u->n); /* one of several equals */
+        for (int i = 0; i < u->n; i++) u->weights[i] = i == best;
     }
-    return n;
+    for (int i = u->n; i < u->runs * RUN; i++) u->weights[i] = -1;
+    for (int run = 0; run < u->runs; run++) u->largest[run] = largest_of(u->weights + run * RUN);
 }
 
 /* How many of the likeliest stay in the draw, at least one, and what they weigh together. */
-static int keep(struct chance *heap, int n, int *left, const struct drawing *d, double sum, double *total) {
-    double least = d->min_p * heap[0].p;
-    int most = d->top_k && d->top_k < n ? d->top_k : n, kept = 0;
+static int keep(struct urn *u, const struct choice *c, double *total) {
+    int most = c->top_k && c->top_k < u->n ? c->top_k : u->n, kept = 0;
+    double all = 0;
     *total = 0;
-    if (most == n && d->top_p >= 1) { /* their order does not matter */
-        for (int i = 0; i < n; i++)
-            if (heap[i].p >= least) kept++, *total += heap[i].p;
+    for (int i = 0; i < u->n; i++) all += u->weights[i];
+    if (most == u->n && c->top_p >= 1) { /* their order does not matter */
+        for (int i = 0; i < u->n; i++)
+            if (u->weights[i] >= c->min_p) kept++, *total += u->weights[i];
         return kept;
     }
-    for (; kept < most && (d->top_p >= 1 || *total < d->top_p * sum); kept++) {
-        struct chance next = likeliest(heap, n, left, kept);
-        if (next.p < least) break;
-        *total += next.p;
-    }
-    return kept;
+    for (; kept < most && (c->top_p >= 1 || *total < c->top_p * all) && likeliest(u, kept) >= c->min_p; kept++) *total += u->order[kept];
+    return kept ? kept : 1; /* none: the logits are no numbers */
 }
 
-int draw(const float *logits, const uint8_t *allowed, const struct drawing *d, double chance) {
-    struct chance heap[MOST_IDS];
-    if (d->ids > MOST_IDS) return -1;
-    int n = weigh(logits, allowed, d, heap), left = n;
-    if (!n) return -1;
-    double all = 0, total, sum = 0;
-    for (int i = 0; i < n; i++) all += heap[i].p;
-    for (int i = n / 2; i-- > 0;) sink(heap, n, i);
-    int kept = keep(heap, n, &left, d, all, &total), last = 0;
-    for (int i = 0; i < kept && (!i || sum <= chance * total); i++) {
-        struct chance next = likeliest(heap, n, &left, i);
-        sum += next.p;
-        last = next.id;
+int draw(const float *logits, int ids, const struct choice *c) {
+    struct urn u;
+    if (ids > MOST_IDS) return -1;
+    weigh(&u, logits, ids, c);
+    if (!u.n) return -1;
+    double total, sum = 0;
+    int kept = keep(&u, c, &total), last = 0;
+    for (int i = 0; i < kept && (!i || sum <= c->chance * total); i++) sum += likeliest(&u, last = i);
+    return u.order_ids[last];
+}
+
+int session_step_and_draw(struct session *s, int32_t *ids, const struct choice *choices, float *logits) {
+    int vocabulary = s->engine->config.vocabulary, outcome = session_feed(s, ids, 1, 0, logits);
+    for (int row = 0; row < s->batch && outcome == DONE; row++) {
+        ids[row] = draw(logits + (size_t)row * vocabulary, vocabulary, &choices[row]);
+        if (ids[row] < 0) outcome = NONE_ALLOWED;
     }
-    return last;
+    return outcome;
 }

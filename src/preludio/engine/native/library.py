@@ -20,16 +20,6 @@ class Config(ctypes.Structure):
     )
 
 
-class Drawing(ctypes.Structure):
-    _fields_ = (
-        ("temperature", ctypes.c_double),
-        ("top_p", ctypes.c_double),
-        ("min_p", ctypes.c_double),
-        ("top_k", ctypes.c_int32),
-        ("ids", ctypes.c_int32),
-    )
-
-
 class Outcome(enum.IntEnum):
     """`enum outcome` of preludio.h."""
 
@@ -39,6 +29,7 @@ class Outcome(enum.IntEnum):
     BAD_ID = -3
     IN_USE = -4
     TOO_FAR = -5
+    NONE_ALLOWED = -6
 
 
 _POINTER, _INT, _LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
@@ -54,7 +45,8 @@ _FUNCTIONS = {
     "session_rewindable": (_LONG, [_POINTER]),
     "session_rewind": (_INT, [_POINTER, _LONG]),
     "session_feed": (_INT, [_POINTER, _POINTER, _INT, _INT, _POINTER]),
-    "draw": (_INT, [_POINTER, ctypes.c_char_p, _POINTER, ctypes.c_double]),
+    "session_step_and_draw": (_INT, [_POINTER, _POINTER, _POINTER, _POINTER]),
+    "draw": (_INT, [_POINTER, _INT, _POINTER]),
     "has_instructions": (_INT, [ctypes.c_char_p]),
     "memory_used": (_LONG, []),
     "reading_open": (_POINTER, [_LONG]),
@@ -96,5 +88,6 @@ def refuse(outcome: int) -> NoReturn:
             Outcome.BAD_ID: "an id outside the vocabulary",
             Outcome.IN_USE: "the session is at work in another thread",
             Outcome.TOO_FAR: "more tokens than a block has",
+            Outcome.NONE_ALLOWED: "no id is allowed",
         }[Outcome(outcome)]
     )

@@ -15,7 +15,7 @@ struct config {
     int32_t vocabulary, d_model, n_heads, n_layers, d_ff, window, relative_per_head;
 };
 
-enum outcome { DONE = 0, NO_MEMORY = -1, NOT_FINITE = -2, BAD_ID = -3, IN_USE = -4, TOO_FAR = -5 };
+enum outcome { DONE = 0, NO_MEMORY = -1, NOT_FINITE = -2, BAD_ID = -3, IN_USE = -4, TOO_FAR = -5, NONE_ALLOWED = -6 };
 
 struct engine;
 struct session;
@@ -39,13 +39,19 @@ EXPORT int session_rewind(struct session *session, int64_t n);
 /* ids [batch][n], n <= 256 -> logits [batch][vocabulary] of what follows the last, or, with `all`, [batch][n][vocabulary]. */
 EXPORT int session_feed(struct session *session, const int32_t *ids, int n, int all, float *logits);
 
-/* How to draw an id; a temperature of 0 takes the likeliest. `allowed` has a bit for each id. -1: none is allowed. */
-struct drawing {
-    double temperature, top_p, min_p;
-    int32_t top_k, ids;
+enum { MOST_IDS = 1024 };
+
+/* How an id is drawn; a temperature of 0 takes the likeliest. `chance` is in [0, 1); `allowed` has a bit for each id. */
+struct choice {
+    double chance, temperature, top_p, min_p;
+    int64_t top_k;
+    uint64_t allowed[MOST_IDS / 64];
 };
 
-EXPORT int draw(const float *logits, const uint8_t *allowed, const struct drawing *drawing, double chance);
+EXPORT int draw(const float *logits, int ids, const struct choice *choice); /* -1: none is allowed */
+
+/* A step by ids [batch], and what each choice draws from its logits in their place; `logits` is room for [batch][vocabulary]. */
+EXPORT int session_step_and_draw(struct session *session, int32_t *ids, const struct choice *choices, float *logits);
 
 EXPORT int has_instructions(const char *name);
 EXPORT int64_t memory_used(void); /* bytes, by all engines and sessions of this process */
