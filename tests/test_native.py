@@ -113,6 +113,18 @@ def test_forks_share_and_part(precision: str, memory: Callable[[], int]) -> None
     assert np.array_equal(session.step(more[4:5, 0]), branched[4:5, 0])
 
 
+@each_precision
+def test_what_forks_share_is_read_together_and_gives_the_same_bits(precision: str) -> None:
+    """Neighbours that share all pages, some, or none; alone, each reads its own."""
+    engine = NativeEngine(random_checkpoint(dataclasses.replace(TINY, window=700)), precision, 2)
+    session, rows = engine.session(2), [0, 1, 1, 0, 0, 0, 0, 1, 0]
+    session.feed(random_ids(2, 600))
+    forks, more = session.fork(rows), random_ids(len(rows), 300, seed=3)
+    together = np.stack([forks.step(more[:, t]) for t in range(300)], axis=1)
+    for row in (0, 2, 5, 8):
+        assert np.array_equal(session.fork([rows[row]]).feed_all(more[row : row + 1])[0], together[row])
+
+
 def test_memory_is_flat_however_long_a_piece_gets(memory: Callable[[], int]) -> None:
     engine = NativeEngine(random_checkpoint(TINY), "int8", 2)
     session = engine.session(2)

@@ -46,7 +46,7 @@ struct workspace {
     struct own {         /* of one worker */
         long normalised; /* the loop that `normal` belongs to */
         struct rows normal;
-        struct rows queries, distances; /* [head of the item]: for keys, and for the table of distances */
+        struct rows queries, distances; /* [head of the item][token]: for keys, and for the table of distances */
         float *products;                /* [panel of a head's queries, keys, values][token][64] */
         float *scores, *by_distance, *out;
     } own[MOST_WORKERS];

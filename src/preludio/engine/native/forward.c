@@ -63,25 +63,29 @@ static void remember(struct pass *p, const struct own *own, int first, int head,
     }
 }
 
-static void look_back(struct pass *p, struct own *own, int first, int heads, int token) {
+/* Tokens from `token` on, so many, and heads of the item. */
+static void look_back(struct pass *p, struct own *own, int first, int heads, int token, int n) {
     const struct engine *e = p->e;
     int panels = e->head / 64, own_tables = e->config.relative_per_head;
-    for (int i = 0; i < heads * panels; i++) {
-        const float *query = part_of(p, own, i / panels, 0, i % panels, token);
-        e->kernels->store(query, &own->queries, i / panels, i % panels);
-        e->kernels->store(query, &own->distances, i / panels, i % panels);
+    struct view views[MOST_TOKENS];
+    for (int t = 0; t < n; t++) {
+        int64_t position = p->s->position + (token + t) % p->n, oldest = position - e->config.window + 1;
+        views[t] = (struct view){oldest > 0 ? oldest : 0, position, p->s->pages + (p->first + (token + t) / p->n) * e->ring};
+        for (int i = 0; i < heads * panels; i++) {
+            const float *query = part_of(p, own, i / panels, 0, i % panels, token + t);
+            e->kernels->store(query, &own->queries, i / panels * n + t, i % panels);
+            e->kernels->store(query, &own->distances, i / panels * n + t, i % panels);
+        }
     }
-    int64_t position = p->s->position + token % p->n, oldest = position - e->config.window + 1;
     struct attention a = {
-        .heads = heads, .queries = &own->queries, .distances = &own->distances,
-        .tables = p->layer->relative + (own_tables ? first : 0), .own_tables = own_tables,
-        .position = position, .first = oldest > 0 ? oldest : 0,
-        .pages = p->s->pages + (p->first + token / p->n) * e->ring, .page = PAGE, .ring = e->ring,
+        .heads = heads, .tokens = n, .views = views, .queries = &own->queries, .distances = &own->distances,
+        .tables = p->layer->relative + (own_tables ? first : 0), .own_tables = own_tables, .page = PAGE, .ring = e->ring,
         .offset = cache_offset(e, p->number, first), .head_bytes = cache_head_bytes(e), .cache = e->cache, .d_head = e->head,
         .scores = own->scores, .by_distance = own->by_distance, .stride = e->stride,
     };
     e->kernels->attend(&a, own->out);
-    for (int i = 0; i < heads * panels; i++) e->kernels->store(own->out + i * 64, &p->w->mixed, token, first * panels + i);
+    for (int i = 0; i < heads * n * panels; i++)
+        e->kernels->store(own->out + i * 64, &p->w->mixed, token + i / panels % n, (first + i / panels / n) * panels + i % panels);
 }
 
 static void attend(void *job, int item, int worker) {
@@ -93,7 +97,11 @@ static void attend(void *job, int item, int worker) {
     for (int i = 0; i < heads * panels; i++)
         p->e->kernels->product(&p->layer->qkv, first * panels + i, x, 0, p->tokens, own->products + (size_t)i * p->tokens * 64);
     for (int i = 0; i < heads * p->tokens; i++) remember(p, own, first, i / p->tokens, i % p->tokens);
-    for (int token = 0; token < p->tokens; token++) look_back(p, own, first, heads, token);
+    for (int token = 0, n; token < p->tokens; token += n) {
+        int left = p->n == 1 ? p->tokens - token : p->n - token % p->n; /* at one position, or of one sequence */
+        n = left < MOST_TOKENS ? left : MOST_TOKENS;
+        look_back(p, own, first, heads, token, n);
+    }
 }
 
 /* As many heads an item as leave the busiest worker the least to do. */

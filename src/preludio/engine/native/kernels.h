@@ -12,22 +12,30 @@ struct page {
     char *data;
 };
 
-enum { MOST_HEADS = 4 }; /* that are attended to together: they share the reading of the distances */
+enum {
+    MOST_HEADS = 4,  /* that are attended to together: they share the reading of the distances */
+    MOST_TOKENS = 4, /* the same, and of the pages that they have in common: of one prompt, or that forks share */
+};
 
-/* One query of some neighbouring heads against the cache. */
+/* What one token sees: positions first ... position of its sequence, of which p is in pages[p / page % ring]. */
+struct view {
+    int64_t first, position;
+    struct page *const *pages;
+};
+
+/* Queries of some neighbouring heads and tokens against the cache. */
 struct attention {
-    int heads;
-    const struct rows *queries;   /* [head][d_head] */
+    int heads, tokens;
+    const struct view *views;     /* [token] */
+    const struct rows *queries;   /* [head][token][d_head] */
     const struct rows *distances; /* the same, as the table of distances wants it */
     const struct matrix *tables;  /* distances, the farthest first, the nearest the last row; one, or one for each of the heads */
     int own_tables;
-    int64_t position, first;      /* of the query, and of the first key that it sees */
-    struct page *const *pages;    /* of this sequence: position p is in pages[p / page % ring] */
     int page, ring;               /* positions in a page, pages of a sequence */
     size_t offset, head_bytes;    /* of this layer and the first head in a page; from a head to the next */
     enum precision cache;
     int d_head;
-    float *scores, *by_distance;  /* [stride] and [head][stride]: room for as many as the window has positions, and 5 panels more */
+    float *scores, *by_distance;  /* [panel][token][64] and [head][token][stride]: room for the window's positions, and 5 panels more */
     int stride;
 };
 
@@ -41,7 +49,7 @@ struct kernels {
     void (*normalise)(const float *values, const float *gain, int d, struct rows *x, int row);
     /* n floats: max(x, 0) squared. */
     void (*relu_square)(float *values, int n);
-    /* -> out[head][d_head]: the values of what the query sees, by the softmax of its scores. */
+    /* -> out[head][token][d_head]: the values of what the query sees, by the softmax of its scores. */
     void (*attend)(const struct attention *a, float *out);
     /* Reads it all: how fast can this machine? */
     uint32_t (*read)(const void *memory, size_t bytes);

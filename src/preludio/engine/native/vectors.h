@@ -3,6 +3,7 @@
 #ifndef PRELUDIO_VECTORS_H
 #define PRELUDIO_VECTORS_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -14,13 +15,13 @@
 
 /* How many vectors of rows, and how many activations, are in work at once: as many as there are registers for. */
 #if defined(__AVX512F__)
-enum { LANES = 16, ROWS_ALONE = 4, ROWS_TOGETHER = 4, TOGETHER = 4 };
+enum { LANES = 16, ROWS_ALONE = 4, ROWS_TOGETHER = 4, TOGETHER = 4, MIXED_TOGETHER = 4 };
 #elif defined(__AVX2__)
-enum { LANES = 8, ROWS_ALONE = 8, ROWS_TOGETHER = 2, TOGETHER = 4 };
+enum { LANES = 8, ROWS_ALONE = 8, ROWS_TOGETHER = 2, TOGETHER = 4, MIXED_TOGETHER = 1 };
 #else
-enum { LANES = 4, ROWS_ALONE = 8, ROWS_TOGETHER = 2, TOGETHER = 4 };
+enum { LANES = 4, ROWS_ALONE = 8, ROWS_TOGETHER = 2, TOGETHER = 4, MIXED_TOGETHER = 1 };
 #endif
-enum { VECTORS = 64 / LANES };
+enum { VECTORS = 64 / LANES, LINE = 16 /* words that memory is read in */ };
 
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
@@ -43,6 +44,9 @@ INLINE vi load_words(const void *p) {
     memcpy(&v, p, sizeof v);
     return v;
 }
+
+/* Into the second-level cache, from as many bytes further on; a place that does not exist does no harm. */
+INLINE void fetch(const void *p, ptrdiff_t ahead) { __builtin_prefetch((const void *)((uintptr_t)p + (uintptr_t)ahead), 0, 2); }
 
 /* The two bfloat16 of each word. */
 INLINE vf low_half(vi words) { return (vf)(words << 16); }
