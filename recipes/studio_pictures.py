@@ -78,6 +78,21 @@ def piece(page: Page) -> None:
     until(page, "preludio.player.positionMs > 32000")
 
 
+def loop(page: Page) -> None:
+    """Bars five to eight, drawn on the strip of times."""
+    theme(page, "Erik Satie")
+    page.evaluate("() => { preludio.player.pause(); scrollTo(0, 0); }")
+    box = page.locator("#canvas").bounding_box()
+    scale, strip = box["width"] / page.evaluate("() => preludio.roll.shownMs"), box["y"] + box["height"] - 10
+    page.mouse.move(box["x"] + 9300 * scale, strip)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 18600 * scale, strip, steps=6)
+    page.mouse.up()
+    page.mouse.move(5, 5)
+    page.click("#play")
+    until(page, "preludio.player.positionMs > 14000")
+
+
 def takes(page: Page) -> None:
     theme(page, "Frédéric Chopin")
     choose(page, "takes", "3")
@@ -140,6 +155,7 @@ STATES: list[tuple[Callable[[Page], None], str, str, dict[str, int]]] = [
     (empty, "en", "light", WIDE),
     (composing, "en", "light", WIDE),
     (piece, "es", "dark", WIDE),
+    (loop, "en", "light", WIDE),
     (takes, "en", "light", WIDE),
     (themes, "es", "light", WIDE),
     (counting, "en", "light", WIDE),
@@ -148,6 +164,7 @@ STATES: list[tuple[Callable[[Page], None], str, str, dict[str, int]]] = [
     (queued, "en", "light", WIDE),
     (failed, "es", "light", WIDE),
     (piece, "en", "light", PHONE),
+    (loop, "es", "dark", PHONE),
     (offline, "en", "light", WIDE),  # the last: it has no server afterwards
 ]
 
