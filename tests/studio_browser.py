@@ -135,15 +135,16 @@ def heard(page: Page) -> bool:
     return any(loudness(page) > 0.005 for _ in range(20))
 
 
-def dropped(page: Page, data: bytes, name: str = "My tune.mid") -> None:
+def dropped(page: Page, data: bytes, name: str = "My tune.mid", zeros: int = 0) -> None:
+    """A file, with so many zeros after its bytes, on the page."""
     page.evaluate(
-        """([text, name]) => {
+        """([text, name, zeros]) => {
           const transfer = new DataTransfer();
-          transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+          transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), new Uint8Array(zeros)], name));
           const how = { dataTransfer: transfer, bubbles: true, cancelable: true };
           for (const kind of ["dragenter", "drop"]) document.body.dispatchEvent(new DragEvent(kind, how));
         }""",
-        [base64.b64encode(data).decode(), name],
+        [base64.b64encode(data).decode(), name, zeros],
     )
 
 
