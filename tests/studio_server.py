@@ -11,6 +11,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -42,8 +44,9 @@ def free_port() -> int:
 class Server:
     """Can be killed, and started again on the same port with the same pieces."""
 
-    def __init__(self, data: Path, model: Path | str, engine: str = "numpy") -> None:
-        self.data, self.model, self.engine, self.port = data, model, engine, free_port()
+    def __init__(self, data: Path, model: Path | str, engine: str = "numpy", prefix: Sequence[str] = ()) -> None:
+        """prefix: a command that runs the studio's command, which follows it."""
+        self.data, self.model, self.engine, self.port, self.prefix = data, model, engine, free_port(), prefix
         self.process: subprocess.Popen[str] | None = None
 
     @property
@@ -58,7 +61,7 @@ class Server:
         self.kill()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "preludio", "studio", "--no-browser", "--port", str(self.port)]
+        command = [*self.prefix, sys.executable, "-m", "preludio", "studio", "--no-browser", "--port", str(self.port)]
         command += ["--data", str(self.data), "--model", str(self.model), "--engine", self.engine]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=os.environ)
         start = time.monotonic()
@@ -81,3 +84,37 @@ class Server:
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(f"{self.address}{path}", timeout=30) as answer:
             return json.load(answer)
+
+    def post(self, path: str, body: Any) -> Any:
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.address}{path}", data, {"content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
+
+SMALL_DISK = 'mount -t tmpfs -o size="$1" preludio "$2" && shift 2 && exec "$@"'
+
+
+def small_disk(folder: Path, size: str = "2m") -> list[str] | None:
+    """A command that runs another one where `folder` is a disk of its own; None where this system lets nobody make one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    prefix = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK, "sh", size, str(folder)]
+    try:
+        subprocess.run([*prefix, "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return prefix
+
+
+@contextmanager
+def full_disk(server: Server) -> Iterator[None]:
+    """Not a byte is free on the small disk of a studio."""
+    assert server.process is not None
+    filler = Path(f"/proc/{server.process.pid}/root{server.data}/filler")
+    try:
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(bytes(4096))
+        yield
+    finally:
+        filler.unlink()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
 
 import pytest
 from studio_browser import (
@@ -329,44 +327,6 @@ def test_pieces_are_found_starred_renamed_deleted_and_brought_back(visit: Open) 
         page.click("[data-format=mid]")
     assert downloading.value.suggested_filename == "Lluvia de otoño.mid"
     assert len(preludio.read_midi(downloading.value.path())) == len(shown(page))
-
-
-BAD_INPUT = [
-    (b"once upon a time", 0, "e_bad_midi"),
-    (preludio.write_midi(Performance()), 0, "e_empty_midi"),
-    (b"MThd", 16_000_001, "e_too_big"),
-]
-
-
-@pytest.mark.parametrize("language", ["en", "es"])
-def test_bad_input_is_one_friendly_sentence_and_nothing_is_lost(visit: Open, language: str) -> None:
-    page = visit(locale=language, expect_faults=True)
-    words = json.loads((Path(preludio.__file__).parent / "studio" / "static" / "lang" / f"{language}.json").read_text(encoding="utf-8"))
-    dropped(page, preludio.write_midi(melody()))
-    until(page, "preludio.player.notes.length === 10")
-    before = shown(page)
-    for data, zeros, key in BAD_INPUT:
-        page.evaluate("() => document.getElementById('notices').replaceChildren()")
-        dropped(page, data, zeros=zeros)
-        until(page, "document.getElementById('notices').textContent")
-        assert page.inner_text("#notices") == words[key]
-    page.evaluate("() => { document.getElementById('notices').replaceChildren(); document.querySelector('.more').open = true; }")
-    page.fill("#temperature", "9")
-    page.click("#compose")
-    until(page, "document.getElementById('notices').textContent.includes('0.5')")
-    assert page.evaluate("() => document.activeElement.id") == "temperature"
-    assert shown(page) == before
-    page.goto(page.url.split("/p/")[0] + "/p/vanished")
-    until(page, "document.getElementById('notices')?.textContent")
-    assert page.inner_text("#notices") == words["e_gone"]
-
-
-def test_without_audio_the_page_says_so_and_the_music_is_seen(visit: Open) -> None:
-    page = visit(script="delete globalThis.AudioContext; delete globalThis.webkitAudioContext;")
-    assert "no sound" in page.inner_text("#banner")
-    set_length(page, 0)
-    page.click("#compose")
-    until(page, "preludio.player.positionMs > 500")
 
 
 def test_everything_can_be_done_by_the_keyboard(visit: Open) -> None:

@@ -200,11 +200,7 @@ export class Begin {
     history.pushState(null, "", "/");
     studio.show(null);
     await studio.recorder.start(Number($("tempo").value), $("count-in").checked);
-    studio.recorder.journal.onpiece = (piece) => {
-      history.replaceState(null, "", `/p/${piece.id}`);
-      this.followed = null;
-      studio.facts(piece);
-    };
+    studio.watch(studio.recorder.journal);
     this.#showUse();
     studio.facts(null);
     this.words();
@@ -212,14 +208,12 @@ export class Begin {
 
   async stopRecording() {
     const { studio } = this;
-    const id = await studio.recorder.stop();
+    const arriving = studio.recorder.stop();
     this.words();
+    const id = await arriving;
     this.followed = null;
-    if (id) await studio.open(id, false);
-    else {
-      studio.show(null);
-      notify(t("nothingPlayed"));
-    }
+    await studio.settle(id, studio.recorder.journal);
+    if (!id && !studio.recorder.journal.waiting) notify(t("nothingPlayed"));
   }
 
   words() {

@@ -9,6 +9,7 @@ const $ = (id) => document.getElementById(id);
 export class Keep {
   constructor(studio) {
     this.studio = studio;
+    this.unsent = new Map(); // changes by piece, given while the server was gone
     $("title").addEventListener("change", () => this.#rename());
     $("title").addEventListener("keydown", (event) => {
       if (event.key === "Enter") $("title").blur();
@@ -33,12 +34,31 @@ export class Keep {
   }
 
   async #change(changes) {
+    const { id } = this.studio.piece;
     try {
-      this.studio.facts(await api.change(this.studio.piece.id, changes));
+      this.studio.facts(await api.change(id, changes));
       $("title").value = titleOf(this.studio.piece);
       this.studio.library.refresh();
     } catch (error) {
       complain(error);
+      if (error.code !== "offline") return;
+      this.unsent.set(id, { ...this.unsent.get(id), ...changes });
+      this.studio.facts(changes);
+    }
+  }
+
+  /** Names and stars that were given while the server was gone. */
+  async resend() {
+    for (const [id, changes] of this.unsent) {
+      try {
+        const facts = await api.change(id, changes);
+        this.unsent.delete(id);
+        dispatchEvent(new CustomEvent("piece-changed", { detail: facts }));
+      } catch (error) {
+        complain(error);
+        if (error.code === "offline") return;
+        this.unsent.delete(id);
+      }
     }
   }
 

@@ -66,9 +66,10 @@ class Studio {
 
   /** Notes that a page before this one could not send. */
   async #sendLeft() {
-    const left = Journal.left();
-    if (!left) return;
-    const piece = await Promise.race([left.end(), new Promise((done) => setTimeout(done, 1500))]);
+    const left = await Journal.left();
+    const sent = Promise.all(left.map((journal) => journal.end()));
+    const pieces = await Promise.race([sent, new Promise((done) => setTimeout(done, 1500, []))]);
+    const piece = pieces.findLast(Boolean);
     if (piece && location.pathname === "/") history.replaceState(null, "", `/p/${piece}`);
   }
 
@@ -296,19 +297,33 @@ class Studio {
     history.pushState(null, "", "/");
     this.show(null);
     await this.duet.start();
-    this.duet.journal.onpiece = (piece) => {
-      history.replaceState(null, "", `/p/${piece.id}`);
-      this.facts(piece);
-    };
+    this.watch(this.duet.journal);
     this.#duetWords();
     this.facts(null);
     $("piano").scrollIntoView({ block: "nearest" });
   }
 
   async stopDuet() {
-    const id = await this.duet.stop();
+    const arriving = this.duet.stop();
     this.#duetWords();
-    if (id) await this.open(id, false);
+    await this.settle(await arriving, this.duet.journal);
+  }
+
+  /** Follows what is played into its piece. */
+  watch(journal) {
+    journal.onpiece = (piece) => {
+      history.replaceState(null, "", `/p/${piece.id}`);
+      this.facts(piece);
+    };
+    journal.onarrived = (id) => {
+      if (!this.busy && !this.player.playing && (this.piece?.id ?? id) === id) this.open(id, false);
+    };
+  }
+
+  /** What was played, once it has come to its end; what could not be sent yet stays in sight. */
+  async settle(id, journal) {
+    if (journal.waiting) this.facts(null);
+    else if (id) await this.open(id, false);
     else this.show(null);
   }
 
@@ -334,22 +349,27 @@ class Studio {
   /** The server does not answer: what is here stays, and the page looks for it every second. */
   #offline() {
     if (this.lost) return;
-    this.lost = setInterval(async () => {
-      try {
-        await api.state();
-      } catch {
-        return;
-      }
-      clearInterval(this.lost);
-      this.lost = null;
-      banner(null);
-      notify(t("back"));
-      if (this.piece && !this.busy) {
-        const piece = await api.piece(this.piece.id).catch(() => null);
-        if (piece) await this.showAll(piece, { keepPlace: true });
-      }
-    }, 1000);
+    this.lost = setInterval(() => api.state().then(() => this.#back(), (error) => { if (error.code !== "offline") this.#back(error); }), 1000);
     banner("offline");
+  }
+
+  /** The server is there again: what it was not asked or not told is made up for. */
+  async #back(refusal = null) {
+    if (!this.lost) return;
+    clearInterval(this.lost);
+    this.lost = null;
+    banner("offline", false);
+    if (refusal) {
+      complain(refusal); // it has another token now
+      return;
+    }
+    notify(t("back"));
+    if (!this.begin.themes) this.begin.listThemes();
+    if (!this.sampler.gains) this.sampler.prepare().catch(complain);
+    await this.keep.resend();
+    if (!this.piece || this.busy) return;
+    if (!this.takes.open) await this.refresh();
+    else await api.piece(this.piece.id).then((piece) => this.showAll(piece, { keepPlace: true }), complain);
   }
 
   #gone(id) {

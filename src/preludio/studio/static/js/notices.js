@@ -39,11 +39,17 @@ export function complain(error) {
   notify(t(`e_${error.code ?? "our_fault"}`, { message: error.message, ...error.values }));
 }
 
-export function banner(key) {
+const banners = new Set();
+
+/** What lasts, until it is over: the latest of it. */
+export function banner(key, on = true) {
+  banners.delete(key);
+  if (on) banners.add(key);
+  const shown = [...banners].at(-1);
   const element = document.getElementById("banner");
-  element.hidden = key === null;
-  element.dataset.t = key ?? "";
-  element.textContent = key === null ? "" : t(key);
+  element.hidden = !shown;
+  element.dataset.t = shown ?? "";
+  element.textContent = shown ? t(shown) : "";
 }
 
 export function status(text, busy = false) {
