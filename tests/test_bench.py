@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from test_engine import TINY, assert_equal_logits, needs_native, random_checkpoint
 
-from preludio.bench import Bench, Row, picture, table
+from preludio.bench import Bench, Row, everyone, picture, table
 from preludio.bench.measure import read_rate
 from preludio.bench.players import EnginePlayer, random_ids
 from preludio.cli.program import run
@@ -81,8 +82,39 @@ def test_the_graph_for_onnx_is_the_same_model() -> None:
     from preludio.bench.onnx_player import OnnxPlayer
 
     checkpoint, ids = random_checkpoint(TINY), random_ids(TINY.window)
-    logits, _ = OnnxPlayer(checkpoint, threads=1).logits(ids)
+    logits, _ = OnnxPlayer("ONNX", checkpoint, threads=1).logits(ids)
     assert_equal_logits(logits, NumpyEngine(checkpoint).session().feed(ids[None]))
+
+
+@pytest.mark.parametrize("relative_per_head", [False, True])
+@pytest.mark.parametrize("n", [1, 7, TINY.window])
+def test_the_textbook_attention_is_the_same_model(n: int, relative_per_head: bool) -> None:
+    torch = pytest.importorskip("torch")
+    from preludio.bench.recomputing import SkewedTransformer
+
+    checkpoint, ids = random_checkpoint(dataclasses.replace(TINY, relative_per_head=relative_per_head)), random_ids(2, n)
+    with torch.no_grad():
+        logits = SkewedTransformer.from_checkpoint(checkpoint)(torch.from_numpy(ids)).numpy()
+    assert_equal_logits(logits, NumpyEngine(checkpoint).session(2).feed_all(ids))
+
+
+def test_recomputing_costs_more_the_more_was_heard_or_always_the_whole_window() -> None:
+    pytest.importorskip("torch")
+    from preludio.bench.recomputing import PaddedPlayer, SoFarPlayer
+
+    checkpoint = random_checkpoint(TINY)
+    padded, so_far = PaddedPlayer("padded", checkpoint, 1).play(20), SoFarPlayer("so far", checkpoint, 1).play(20)
+    assert padded.shape == so_far.shape == (20,)
+    assert (padded == padded[0]).all()
+    assert (so_far > 0).all()
+
+
+def test_everyone_is_known_by_name_before_coming() -> None:
+    guests = everyone(TINY, threads=2, batch=3, others=True)
+    assert len({(guest.name, guest.threads, guest.batch) for guest in guests}) == len(guests)
+    for guest in guests:
+        player = guest.come()
+        assert (player.name, player.threads, player.batch) == guest[:3]
 
 
 def test_the_command_without_others(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -30,6 +30,25 @@ class Figure(NamedTuple):
         return cls(float(median), float(low), float(high))
 
 
+class Played(NamedTuple):
+    """What one player did in one repeat."""
+
+    seconds: Seconds  # of each event
+    prompt_seconds: float | None
+    step_bytes: dict[int, int]  # that a step at a context must read
+    read: dict[int, float]  # bytes a second, reading as many
+
+
+def play(player: Player, n: int) -> Played:
+    """A piece of n events; of our own engines also how fast memory is read, and, with one sequence, a prompt."""
+    seconds = player.play(n)
+    if not isinstance(player, EnginePlayer):
+        return Played(seconds, None, {}, {})
+    step_bytes = {context: player.step_bytes(context) or 0 for context in CONTEXTS if context < n}
+    read = {context: read_rate(n_bytes, player.threads) for context, n_bytes in step_bytes.items() if n_bytes}
+    return Played(seconds, player.prompt_seconds() if player.batch == 1 else None, step_bytes if read else {}, read)
+
+
 @dataclass
 class Row:
     """What one player did in all repeats."""
@@ -41,6 +60,14 @@ class Row:
     prompts: list[float] = field(default_factory=list)  # seconds
     read: dict[int, list[float]] = field(default_factory=dict)  # context -> bytes a second, reading as many as a step there must
     step_bytes: dict[int, int] = field(default_factory=dict)
+
+    def add(self, played: Played) -> None:
+        self.takes.append(played.seconds)
+        self.step_bytes |= played.step_bytes
+        if played.prompt_seconds is not None:
+            self.prompts.append(played.prompt_seconds)
+        for context, rate in played.read.items():
+            self.read.setdefault(context, []).append(rate)
 
     def piece(self, n: int) -> Figure:
         """Events a second over a whole piece."""
@@ -86,18 +113,8 @@ class Bench:
     def repeat(self, done: Callable[[], None] = lambda: None) -> None:
         """Everybody once; `done` is called after each."""
         for player, row in zip(self._players, self.rows, strict=True):
-            row.takes.append(player.play(self.n))
-            if isinstance(player, EnginePlayer) and player.batch == 1:
-                row.prompts.append(player.prompt_seconds())
-                self._read(player, row)
+            row.add(play(player, self.n))
             done()
-
-    def _read(self, player: EnginePlayer, row: Row) -> None:
-        for context in CONTEXTS:
-            n_bytes = player.step_bytes(context)
-            if n_bytes and context < self.n:
-                row.step_bytes[context] = n_bytes
-                row.read.setdefault(context, []).append(read_rate(n_bytes, player.threads))
 
 
 def read_rate(n_bytes: int, threads: int, seconds: float = 0.1) -> float:

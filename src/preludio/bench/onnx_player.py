@@ -96,9 +96,9 @@ class OnnxPlayer:
 
     batch = 1
 
-    def __init__(self, checkpoint: Checkpoint, threads: int) -> None:
+    def __init__(self, name: str, checkpoint: Checkpoint, threads: int) -> None:
         runtime: Any = importlib.import_module("onnxruntime")
-        self.name, self.threads = f"ONNX Runtime {runtime.__version__} float32", threads
+        self.name, self.threads = name, threads
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 3
         graph = StepGraph(checkpoint)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import time
-from collections.abc import Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
-from preludio.engine import Engine, native
+from preludio.engine import Engine, native, open_engine
 from preludio.engine.numpy_engine import NumpyEngine
 
 Seconds = npt.NDArray[np.float64]
 
 PROMPT = 1000  # tokens of the prompt that is timed
+SO_FAR = "recomputing the sequence so far, PyTorch float32"
+PADDED = "recomputing the padded 2,048, PyTorch float32"
 
 
 class Player(Protocol):
@@ -57,11 +61,11 @@ class Gpt2Player:
 
     batch = 1
 
-    def __init__(self, config: ModelConfig, threads: int) -> None:
+    def __init__(self, name: str, config: ModelConfig, threads: int) -> None:
         import torch
 
         transformers: Any = importlib.import_module("transformers")
-        self.name, self.threads = f"transformers {transformers.__version__} GPT-2", threads
+        self.name, self.threads = name, threads
         sizes = {"n_embd": config.d_model, "n_head": config.n_heads, "n_layer": config.n_layers, "n_inner": config.d_ff}
         gpt2 = transformers.GPT2Config(vocab_size=391, n_positions=4096, bos_token_id=389, eos_token_id=None, **sizes)
         self._model = transformers.GPT2LMHeadModel(gpt2).eval()
@@ -89,56 +93,67 @@ class Gpt2Player:
         return np.diff(marks)[:n]
 
 
-class RecomputingPlayer:
-    """Our model without a cache, in eager PyTorch: the whole sequence again for each event. Measured at some lengths, and between them
-    interpolated: a whole piece takes an hour."""
+class Guest(NamedTuple):
+    """Somebody who could play: known by name before it is there, since some take seconds and gigabytes to come."""
 
-    batch = 1
-    LENGTHS = (1, 256, 512, 1024, 1536, 2048)
-
-    def __init__(self, checkpoint: Checkpoint, threads: int) -> None:
-        import torch
-
-        from preludio.model import Transformer
-
-        self.name, self.threads = "recomputing everything, PyTorch", threads
-        self._model, self._torch = Transformer.from_checkpoint(checkpoint).eval(), torch
-
-    def play(self, n: int) -> Seconds:
-        self._torch.set_num_threads(self.threads)
-        seconds = [self._forward(length) for length in self.LENGTHS]
-        return np.interp(np.arange(1, n + 1), self.LENGTHS, seconds)
-
-    def _forward(self, length: int) -> float:
-        ids = self._torch.from_numpy(random_ids(1, length))
-        began = time.perf_counter()
-        with self._torch.no_grad():
-            self._model(ids)
-        return time.perf_counter() - began
+    name: str
+    threads: int
+    batch: int
+    come: Callable[[], Player]
 
 
-def everyone(config: ModelConfig, threads: int, batch: int, others: bool) -> Iterator[Player]:
+def everyone(config: ModelConfig, threads: int, batch: int, others: bool) -> list[Guest]:
     """Ours on one thread and on `threads`, the fastest with a batch, too; and what is installed beside them.
 
     NumPy's threads are what the program was started with.
     """
-    checkpoint = random_checkpoint(config)
-    counts = sorted({1, threads})
-    for precision in native.PRECISIONS if native.available() else ():
-        for count in counts:
-            engine = native.NativeEngine(checkpoint, precision, count)
-            yield EnginePlayer(engine, count)
-            if count == threads:
-                yield EnginePlayer(engine, count, batch)
-    yield EnginePlayer(NumpyEngine(checkpoint), 1)
-    if others and importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
-        from preludio.bench.onnx_player import OnnxPlayer
+    checkpoint = functools.cache(lambda: random_checkpoint(config))
+    guests = [_ours(f"native:{precision}", checkpoint, *how) for precision in _precisions() for how in _ways(threads, batch)]
+    guests.append(Guest("numpy", 1, 1, lambda: EnginePlayer(NumpyEngine(checkpoint()), 1)))
+    return guests + (_others(config, checkpoint, threads) if others else [])
 
-        yield from (OnnxPlayer(checkpoint, count) for count in counts)
-    if others and importlib.util.find_spec("torch"):
-        if importlib.util.find_spec("transformers"):
-            yield from (Gpt2Player(config, count) for count in counts)
-        yield RecomputingPlayer(checkpoint, threads)
+
+def _precisions() -> Sequence[str]:
+    return native.PRECISIONS if native.available() else ()
+
+
+def _ways(threads: int, batch: int) -> list[tuple[int, int]]:
+    """(threads, takes at once)"""
+    return [*((count, 1) for count in sorted({1, threads})), (threads, batch)]
+
+
+def _ours(name: str, checkpoint: Callable[[], Checkpoint], threads: int, batch: int) -> Guest:
+    return Guest(name, threads, batch, lambda: EnginePlayer(open_engine(checkpoint(), name, threads=threads), threads, batch))
+
+
+def _others(config: ModelConfig, checkpoint: Callable[[], Checkpoint], threads: int) -> list[Guest]:
+    guests = []
+    for count in sorted({1, threads}):
+        if _installed("onnxruntime", "onnx"):
+            name = f"ONNX Runtime {version('onnxruntime')} float32, cached"
+            guests.append(Guest(name, count, 1, functools.partial(_onnx, name, checkpoint, count)))
+        if _installed("torch", "transformers"):
+            name = f"transformers {version('transformers')} GPT-2 float32, cached"
+            guests.append(Guest(name, count, 1, functools.partial(Gpt2Player, name, config, count)))
+    if _installed("torch"):
+        guests += [Guest(name, threads, 1, functools.partial(_recomputing, name, checkpoint, threads)) for name in (SO_FAR, PADDED)]
+    return guests
+
+
+def _installed(*modules: str) -> bool:
+    return all(importlib.util.find_spec(module) for module in modules)
+
+
+def _onnx(name: str, checkpoint: Callable[[], Checkpoint], threads: int) -> Player:
+    from preludio.bench.onnx_player import OnnxPlayer
+
+    return OnnxPlayer(name, checkpoint(), threads)
+
+
+def _recomputing(name: str, checkpoint: Callable[[], Checkpoint], threads: int) -> Player:
+    from preludio.bench.recomputing import PaddedPlayer, SoFarPlayer
+
+    return (PaddedPlayer if name == PADDED else SoFarPlayer)(name, checkpoint(), threads)
 
 
 def random_checkpoint(config: ModelConfig) -> Checkpoint:

@@ -31,7 +31,7 @@ def bench(
         raise RequestError(f"no size {size!r}: choose one of {', '.join(SIZES)}")
     if out is not None:
         require_writable(out)
-    players = list(everyone(SIZES[size], threads or default_threads(), takes, others=not alone))
+    players = [guest.come() for guest in everyone(SIZES[size], threads or default_threads(), takes, others=not alone)]
     run = Bench(players, events)
     with progress_bar("playing", repeats * len(players)) as progress:
         for _ in range(repeats):
