@@ -26,7 +26,7 @@ _FRAME_TEMPO = {  # frames a second of an SMPTE division -> (whole frames, micro
 class Repair(NamedTuple):
     """Something that was wrong, or that a piano does not play."""
 
-    kind: str  # "labels" (wrong counts and lengths), "damage" (lost from there on), "bytes" (over 127), "unclosed" (notes), "drums" (left out)
+    kind: str  # "labels" (counts, lengths), "damage" (lost from there on), "bytes" (over 127), "unclosed" (notes), "drums" (left out)
     n: int  # so many of them
     text: str  # one phrase
 
