@@ -1,7 +1,7 @@
 """The studio under load: many pages that compose, many that rest, and the server's part of a duet's answer.
 
 python benchmarks/studio.py --minutes 3            # 50 streaming, 200 idle: is a note lost, does memory grow, how long does one wait
-python benchmarks/studio.py --answers 30           # from a phrase to the first note of its answer
+python benchmarks/studio.py --answers 30           # from a phrase to its answer, alone and beside a composition; how soon work ends when its page goes
 python benchmarks/studio.py --drift-minutes 10     # a long piece in Chromium: does each note start when it should
 """
 
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Seen:
     pieces: int = 0
     notes: int = 0
     lost: int = 0
+    untold: int = 0
     faults: list[str] = field(default_factory=list)
     first_note_s: list[float] = field(default_factory=list)  # from the click
     begun_s: list[float] = field(default_factory=list)  # from the turn
@@ -95,33 +97,48 @@ async def _events(client: httpx2.AsyncClient, path: str, wish: dict[str, Any]) -
 
 
 async def _composes(client: httpx2.AsyncClient, seen: Seen, seconds: float, until: float) -> None:
-    """One page after the other, each piece held against what was kept."""
+    """One page after the other."""
     while time.monotonic() < until:
-        clicked, begun, piece = time.monotonic(), 0.0, ""
-        told: list[tuple[int, ...]] = []
-        async for kind, event in _events(client, "/api/compose", {"seconds": seconds}):
-            if kind == "started":
-                begun, piece = time.monotonic(), event["piece"]["id"]
-            elif kind == "notes":
-                if event["takes"] and not told:
-                    seen.first_note_s.append(time.monotonic() - clicked)
-                    seen.begun_s.append(time.monotonic() - begun)
-                told += [tuple(note) for notes in event["takes"].values() for note in notes]
-            elif kind == "error":
-                seen.faults.append(event["code"])
-        if piece:
-            kept = {tuple(note) for note in (await client.get(f"/api/pieces/{piece}")).json()["version"]["notes"]}
-            seen.lost += len(set(told) - kept)
-            seen.pieces += 1
-            seen.notes += len(told)
+        try:
+            await _compose(client, seen, seconds)
+        except (httpx2.HTTPError, ValueError, KeyError) as error:
+            seen.faults.append(repr(error))
+
+
+async def _compose(client: httpx2.AsyncClient, seen: Seen, seconds: float) -> None:
+    """What was told, note by note, must be what is kept: nothing less, nothing more."""
+    clicked, begun, piece, ended = time.monotonic(), 0.0, "", False
+    told: Counter[tuple[int, ...]] = Counter()
+    async for kind, event in _events(client, "/api/compose", {"seconds": seconds}):
+        if kind == "started":
+            begun, piece = time.monotonic(), event["piece"]["id"]
+        elif kind == "notes":
+            if event["takes"] and not told:
+                seen.first_note_s.append(time.monotonic() - clicked)
+                seen.begun_s.append(time.monotonic() - begun)
+            told.update(tuple(note) for notes in event["takes"].values() for note in notes)
+        elif kind == "error":
+            seen.faults.append(event["code"])
+        ended = kind == "done"
+    if not ended:
+        seen.faults.append("a stream without an end")
+    answer = (await client.get(f"/api/pieces/{piece}")).raise_for_status().json()
+    kept = Counter(tuple(note) for note in answer["version"]["notes"])
+    seen.lost += (told - kept).total()
+    seen.untold += (kept - told).total()
+    seen.pieces += 1
+    seen.notes += told.total()
 
 
 async def _rests(client: httpx2.AsyncClient, seen: Seen, number: int, until: float) -> None:
     await asyncio.sleep(IDLE_SECONDS * number / 200)
     while time.monotonic() < until:
         begin = time.monotonic()
-        (await client.get("/api/state")).raise_for_status()
-        seen.idle_s.append(time.monotonic() - begin)
+        try:
+            (await client.get("/api/state")).raise_for_status()
+            seen.idle_s.append(time.monotonic() - begin)
+        except httpx2.HTTPError as error:
+            seen.faults.append(repr(error))
         await asyncio.sleep(IDLE_SECONDS)
 
 
@@ -143,24 +160,50 @@ async def _load(address: str, pid: int, wish: argparse.Namespace) -> None:
         group.create_task(_watches(pid, seen, until))
     quarter = max(1, len(seen.memory_mib) // 4)
     print(f"{wish.streaming} streaming, {wish.idle} idle, {wish.minutes:g} minutes: {seen.pieces} pieces, {seen.notes:,} notes")
-    print(f"notes told and not kept: {seen.lost}; faults: {seen.faults or 'none'}")
+    print(f"notes told and not kept: {seen.lost}; kept and not told: {seen.untold}; faults: {dict(Counter(seen.faults)) or 'none'}")
     print(f"click to first note, all in line: {_spread(seen.first_note_s)}; from one's turn: {_spread(seen.begun_s)}")
     print(f"an idle page's question: {_spread(seen.idle_s)}")
     first, last = statistics.median(seen.memory_mib[quarter : 2 * quarter]), statistics.median(seen.memory_mib[-quarter:])
     print(f"memory of the server: {first:.0f} MiB in the second quarter, {last:.0f} in the last, {max(seen.memory_mib):.0f} at most")
+    if seen.lost or seen.untold or seen.faults:
+        sys.exit(1)
 
 
 async def _answers(address: str, n: int) -> None:
-    first_s = []
+    """In turn on a quiet server and beside a composition, which is then left: how long does it go on for nobody?"""
+    alone_s, beside_s, closed_s = [], [], []
     async with httpx2.AsyncClient(base_url=address, timeout=None) as client:
         for _ in range(n):
-            begin = time.monotonic()
-            async for kind, _event in _events(client, "/api/answer", {"notes": PHRASE, "seconds": 5}):
-                if kind == "notes":
-                    first_s.append(time.monotonic() - begin)
+            alone_s.append(await _answered(client))
+            composing = _events(client, "/api/compose", {"seconds": 600})
+            async for kind, event in composing:
+                if kind == "notes" and event["seconds"] > 5:
                     break
-            await asyncio.sleep(0.3)
-    print(f"from a phrase to the first note of its answer, server's part: {_spread(first_s)}")
+            reading = asyncio.create_task(_read(composing))
+            beside_s.append(await _answered(client))
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            await composing.aclose()
+            begin = time.monotonic()
+            while (await client.get("/api/state")).json()["running"]:
+                await asyncio.sleep(0.01)
+            closed_s.append(time.monotonic() - begin)
+    print(f"from a phrase to the first note of its answer, server's part: {_spread(alone_s)}")
+    print(f"the same beside a composition: {_spread(beside_s)}")
+    print(f"from a page's going to the end of its work: {_spread(closed_s)}")
+
+
+async def _answered(client: httpx2.AsyncClient) -> float:
+    begin = time.monotonic()
+    async for kind, _event in _events(client, "/api/answer", {"notes": PHRASE, "seconds": 5}):
+        if kind == "notes":
+            break
+    return time.monotonic() - begin
+
+
+async def _read(events: Any) -> None:
+    async for _ in events:
+        pass
 
 
 def _spread(seconds: list[float]) -> str:

@@ -767,6 +767,16 @@ def test_a_second_studio_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
             assert server.port < other.getsockname()[1] < server.port + 20
 
 
+def test_small_writes_are_sent_at_once() -> None:
+    """asyncio asks for TCP_NODELAY only where a socket's protocol is named. Ours once was not: the first note of an answer that was ready
+    after 10 ms was heard of after 50, for the second of two small writes waited until the other side had confirmed the first."""
+    module = importlib.import_module("preludio.studio.serve")
+    with module._bound("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.proto == socket.IPPROTO_TCP
+
+
 def test_a_port_of_another_program_is_one_line(tmp_path: Path) -> None:
     from preludio.studio import serve
 
