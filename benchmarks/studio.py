@@ -1,7 +1,7 @@
 """The studio under load: many pages that compose, many that rest, and the server's part of a duet's answer.
 
 python benchmarks/studio.py --minutes 3            # 50 streaming, 200 idle: is a note lost, does memory grow, how long does one wait
-python benchmarks/studio.py --answers 30           # from a phrase to its answer, alone and beside a composition; how soon work ends when its page goes
+python benchmarks/studio.py --answers 30           # from a phrase to its answer, alone and beside a composition
 python benchmarks/studio.py --drift-minutes 10     # a long piece in Chromium: does each note start when it should
 """
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from studio_crash import KINDS, Told, crash, play
 from studio_server import Server, restless_model
 
 import preludio
@@ -346,11 +347,29 @@ def test_search_looks_past_case_accents_and_finds_numbers(store: Store) -> None:
     assert folded("ÄÖÜ ñ") == "aou n"
 
 
-def test_two_studios_share_one_file(store: Store) -> None:
-    other = Store(store.path)
-    piece = store.create("shared")
-    assert other.piece(piece)["title"] == "shared"
-    other.close()
+def test_two_studios_share_one_file(tmp_path: Path) -> None:
+    """Two programs that write at the same time: neither loses a note."""
+    model = restless_model(tmp_path / "model", window=64)
+    with Server(tmp_path / "data", model) as one, Server(tmp_path / "data", model) as other:
+        told = [Told(), Told()]
+        works = [threading.Thread(target=play, args=(server, notes, 60)) for server, notes in zip((one, other), told, strict=True)]
+        for work in works:
+            work.start()
+        for work in works:
+            work.join()
+        assert [(notes.n_notes, notes.lost(one), notes.lost(other)) for notes in told] == [(60, 0, 0), (60, 0, 0)]
+        assert one.get("/api/pieces") == other.get("/api/pieces")
+
+
+def test_whenever_it_is_killed_nothing_that_was_told_is_lost(tmp_path: Path) -> None:
+    """At a random moment of each kind of work; benchmarks/studio_kills.py does it at more."""
+    with Server(tmp_path / "data", restless_model(tmp_path / "model")) as server:
+        crashes = {kind: crash(server, kind, seed) for seed, kind in enumerate(KINDS)}
+        assert {kind: told.lost(server) for kind, told in crashes.items()} == dict.fromkeys(KINDS, 0)
+        assert sum(told.n_notes for told in crashes.values()) > 100
+        assert all(piece["n_notes"] for piece in server.get("/api/pieces"))
+        again = server.get("/api/pieces")[0]["id"]
+        assert server.post(f"/api/pieces/{again}/undo", {})["id"] == again
 
 
 def test_deleted_pieces_are_gone_after_a_month(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
