@@ -1,7 +1,9 @@
 """What choosing an event costs where it happens, beside the engine's step: a part of `benchmarks/decoding.py`, which runs it.
 
 Alone in a loop it takes a fifth of the time: a step sweeps the caches that grammar, rules and draw live in. So a piece is composed, and
-then the same ids are stepped through the engine alone; the difference is the cost.
+after each of its events a second session makes the same step, at the same context and by the same id, with nothing around it. The
+difference is the cost. Of all events around a context the middle half counts: a moment in which the machine did something else is no
+choosing.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from preludio.bench.measure import AROUND, PIECES, Figure
+from preludio.bench.players import Seconds
 from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
 from preludio.compose import Composer, Request
-from preludio.engine import Draw, Logits, Session
+from preludio.engine import Draw, Logits
 from preludio.engine.native import NativeEngine
 
 N = PIECES[-1]
@@ -49,62 +52,74 @@ def widened(given: Checkpoint, config: ModelConfig) -> Checkpoint:
 
 
 class Listening:
-    """An engine and its session; it notes the ids of each step, and when it was called."""
+    """An engine and its session. After each step a twin makes the same one; both are timed, the first with all that Python did before."""
 
     name = "listening"
 
-    def __init__(self, engine: NativeEngine, session: Session | None = None) -> None:
-        self.engine, self.config = engine, engine.config
-        self._session: Any = session
-        self.ids: list[list[int]] = []
-        self.marks: list[float] = []
+    def __init__(self, engine: NativeEngine) -> None:
+        self.config = engine.config
+        self._session, self._twin = engine.session(), engine.session()
+        self._left = 0.0  # when the last step was handed back
+        self.composed: list[float] = []
+        self.stepped: list[float] = []
 
     def session(self, batch: int = 1) -> Any:
-        self._session = self.engine.session(batch)
+        assert batch == 1
+        return self
+
+    def fork(self, rows: Sequence[int]) -> Any:
+        assert list(rows) == [0]
         return self
 
     def feed(self, ids: Any) -> Logits:
-        logits: Logits = self._session.feed(ids)
+        self._twin.feed(ids)
+        logits = self._session.feed(ids)
+        self._left = time.perf_counter()
         return logits
 
-    def fork(self, rows: Sequence[int]) -> Any:
-        self._session = self._session.fork(rows)
-        return self
-
     def step_and_draw(self, ids: Sequence[int], draws: Sequence[Draw]) -> list[int]:
-        self.marks.append(time.perf_counter())
-        self.ids.append(list(ids))
-        drawn: list[int] = self._session.step_and_draw(ids, draws)
+        drawn = self._session.step_and_draw(ids, draws)
+        returned = time.perf_counter()
+        array = np.array(ids)
+        began = time.perf_counter()
+        self._twin.step(array)
+        ended = time.perf_counter()
+        self.composed.append(returned - self._left)
+        self.stepped.append(ended - began)
+        self._left = time.perf_counter()
         return drawn
 
 
 def chosen_and_stepped(engine: Callable[[], NativeEngine], wish: Request, repeat: int) -> dict[str, list[float]]:
-    """Seconds of each event of a piece that is composed, and of each step by the same ids."""
+    """Seconds of each event of a piece that is composed, and of each step alone."""
     heard = Listening(engine())
     stream = Composer(heard).stream(replace(wish, seed=repeat))
-    while len(heard.marks) <= N:
+    while len(heard.composed) < N:
         next(stream)
-    session, ids = engine().session(), np.array(heard.ids[:N])
-    marks = [time.perf_counter()]
-    for row in ids:
-        session.step(row)
-        marks.append(time.perf_counter())
-    return {"composed": np.diff(heard.marks)[:N].round(7).tolist(), "stepped": np.diff(marks).round(7).tolist()}
+    return {key: np.round(seconds[:N], 7).tolist() for key, seconds in (("composed", heard.composed), ("stepped", heard.stepped))}
 
 
 def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
-    """By wish, what each repeat found -> microseconds and the share of an event: near contexts by their medians, and over all."""
-    heads = ["choosing", *(f"at context {context:,}" for context in CONTEXTS), f"a piece of {N:,}"]
-    yield f"| {' | '.join(heads)} |"
-    yield "|---" * len(heads) + "|"
+    """By wish, what each repeat found -> the cost in microseconds, and its share of the whole event."""
+    parts = {f"at context {context:,}": slice(context - AROUND, context + AROUND) for context in CONTEXTS}
+    parts |= {f"a piece of {N:,}": slice(N)}
+    yield f"| choosing | {' | '.join(parts)} |"
+    yield "|---" * (1 + len(parts)) + "|"
     for name, repeats in found.items():
         if repeats:
             composed, stepped = (np.array([line[key] for line in repeats]) for key in ("composed", "stepped"))
-            near = [slice(context - AROUND, context + AROUND) for context in CONTEXTS]
-            cells = [share(np.median(composed[:, part], 1), np.median(stepped[:, part], 1)) for part in near]
-            yield f"| {name} | {' | '.join([*cells, share(composed.mean(1), stepped.mean(1))])} |"
+            yield f"| {name} | {' | '.join(cost(composed[:, part], stepped[:, part]) for part in parts.values())} |"
 
 
-def share(composed: Any, stepped: Any) -> str:
-    figure = Figure.of((100 * (1 - stepped / composed)).tolist())
-    return f"{1e6 * np.median(composed - stepped):.0f} us, {figure.median:.1f} % ({figure.low:.1f} - {figure.high:.1f})"
+def cost(composed: Seconds, stepped: Seconds) -> str:
+    """(repeat, event) each."""
+    chosen, whole = middle(composed - stepped), middle(composed)
+    figure = Figure.of((100 * chosen / whole).tolist())
+    return f"{1e6 * np.median(chosen):.0f} us, {figure.median:.1f} % ({figure.low:.1f} - {figure.high:.1f})"
+
+
+def middle(seconds: Seconds) -> Seconds:
+    """The mean of each row's middle half."""
+    quarter = seconds.shape[1] // 4
+    means: Seconds = np.sort(seconds, axis=1)[:, quarter : seconds.shape[1] - quarter].mean(axis=1)
+    return means

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import law
 
 from preludio.compose.request import Request
-from preludio.compose.sampling import CHANCES_AT_ONCE, COLDEST, Draw, Filters, chances, keep_likeliest, sample, temper
+from preludio.compose.sampling import COLDEST, Dice, Draw, Filters, keep_likeliest, sample, temper
 from preludio.engine import native
 from preludio.errors import RequestError
 from preludio.tokens import VOCAB_SIZE, IdSet
@@ -63,11 +63,9 @@ def test_what_is_drawn_is_allowed(logits: np.ndarray, allowed: np.ndarray, wish:
     assert allowed[sample(logits, allowed, wish, chance)]
 
 
-def test_every_draw_takes_one_number_of_the_dice() -> None:
-    """Two requests that differ in a filter stay comparable; and the numbers are those that one would get one by one."""
-    one_by_one = np.random.default_rng(5)
-    drawn = chances(np.random.default_rng(5))
-    assert [next(drawn) for _ in range(2 * CHANCES_AT_ONCE + 3)] == [one_by_one.random() for _ in range(2 * CHANCES_AT_ONCE + 3)]
+def test_the_dice_show_what_the_generator_would_give_one_by_one() -> None:
+    rng, dice = np.random.default_rng(5), Dice(np.random.default_rng(5))
+    assert [dice.cast() for _ in range(2 * Dice.AT_ONCE + 3)] == [rng.random() for _ in range(2 * Dice.AT_ONCE + 3)]
 
 
 @needs_native

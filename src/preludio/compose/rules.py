@@ -281,6 +281,7 @@ class FewKeysGuard:
         self._recent: deque[int] = deque()
         self.counts = [0] * (NOTE_OFF - NOTE_ON)
         self.barred: IdSet = 0
+        self.alarmed = False
         self._breaking = 0
 
     def push(self, token: int) -> None:
@@ -292,7 +293,8 @@ class FewKeysGuard:
             self.counts[self._recent.popleft()] -= 1
         if self._breaking:
             self._breaking -= 1
-            self.barred = self.barred if self._breaking else 0
+            self.alarmed = self._breaking > 0
+            self.barred = self.barred if self.alarmed else 0
         if self.counts[token] >= self.LIMITS[0] // 4 and not self._breaking:  # few strikes need the sorting
             self._count()
 
@@ -303,12 +305,8 @@ class FewKeysGuard:
             strikes += self.counts[key]
             barred |= 1 << NOTE_ON + key
             if strikes >= limit:
-                self.barred, self._breaking = barred, self.BREAK
+                self.barred, self.alarmed, self._breaking = barred, True, self.BREAK
                 return
-
-    @property
-    def alarmed(self) -> bool:
-        return self._breaking > 0
 
 
 def guards() -> list[Guard]:

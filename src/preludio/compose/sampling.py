@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,6 @@ from preludio.compose.request import Request
 from preludio.tokens import VOCAB_SIZE, IdSet, as_mask
 
 COLDEST = 1e-6  # below, logits of float32 divided by it overflow, and only the likeliest has a chance anyway
-CHANCES_AT_ONCE = 256
 Floats = npt.NDArray[np.floating[Any]]
 
 
@@ -33,7 +32,8 @@ class Filters(NamedTuple):
         return cls(temperature, request.top_p, request.min_p, min(request.top_k, VOCAB_SIZE))
 
 
-class Draw(NamedTuple):
+@dataclass(slots=True)
+class Draw:
     """How the next id is drawn, settled before its logits are there; called with them (391,), it is drawn."""
 
     filters: Filters
@@ -44,13 +44,22 @@ class Draw(NamedTuple):
         return sample(logits, as_mask(self.allowed), self.filters, self.chance)
 
 
-def chances(rng: np.random.Generator) -> Iterator[float]:
-    """One number for each draw, whatever the filters, so that two requests that differ in a filter stay comparable.
+class Dice:
+    """One number in [0, 1) for each draw, whatever the filters: so two requests that differ in a filter stay comparable.
 
-    They are the ones that `rng.random()` would give one by one, at a tenth of the time.
+    They are the ones that `rng.random()` would give one by one.
     """
-    while True:
-        yield from rng.random(CHANCES_AT_ONCE).tolist()
+
+    AT_ONCE = 256
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._rng = rng
+        self._cast: list[float] = []  # the next one last
+
+    def cast(self) -> float:
+        if not self._cast:
+            self._cast = self._rng.random(self.AT_ONCE)[::-1].tolist()
+        return self._cast.pop()
 
 
 def sample(logits: Floats, allowed: npt.NDArray[np.bool_], filters: Filters, chance: float) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from preludio.compose.prompt import Prompt
 from preludio.compose.request import Request
 from preludio.compose.rules import Ending, Keys, Rule, Strings, guards, listeners, narrowed
-from preludio.compose.sampling import Draw, Filters, chances
+from preludio.compose.sampling import Dice, Draw, Filters
 from preludio.performance import STEP_MS, bin_velocity
 from preludio.tokens import NOTE_OFF, START, TIME_SHIFT, Grammar
 
@@ -31,7 +31,9 @@ class Take:
         self.number = number
         self.over = False
         self._filters, self._filters_freely = Filters.of(request), Filters.of(freely(request))
-        self._chances = chances(np.random.default_rng([request.seed, number]))
+        self._is_narrow = self._filters != self._filters_freely
+        self._dice = Dice(np.random.default_rng([request.seed, number]))
+        self._draw = Draw(self._filters, 0, 0.0)
         self._grammar = Grammar()
         self._guards = guards()
         self._rules: list[Rule] = [Keys(), Strings(self._grammar), *self._guards]
@@ -50,12 +52,15 @@ class Take:
         return self._ending.steps * STEP_MS / 1000
 
     def next_draw(self) -> Draw:
-        """How the id that comes next is drawn from its logits."""
-        filters = self._filters
-        for guard in self._guards:
-            if guard.alarmed:
-                filters = self._filters_freely
-        return Draw(filters, narrowed(self._grammar.allowed_set, self._rules), next(self._chances))
+        """How the id that comes next is drawn from its logits; it holds until the next one."""
+        draw, filters = self._draw, self._filters
+        if self._is_narrow:
+            for guard in self._guards:
+                if guard.alarmed:
+                    filters = self._filters_freely
+        draw.filters, draw.chance = filters, self._dice.cast()
+        draw.allowed = narrowed(self._grammar.allowed_set, self._rules)
+        return draw
 
     def push(self, token: int) -> list[Note]:
         """Goes on by one id; the note that it ends, or all that still sound if it ends the piece."""

@@ -44,8 +44,8 @@ class Room:
 
     def put(self, draws: Sequence[Draw]) -> None:
         """How the next id of each sequence is drawn."""
-        at = 0
+        assert len(draws) == len(self.ids), f"{len(draws)} draws for a batch of {len(self.ids)}"
+        at, choices, n_bytes = 0, self._choices, self._n_bytes
         for draw in draws:
-            _CHOICE.pack_into(self._choices, at, draw.chance, *draw.filters, draw.allowed.to_bytes(self._n_bytes, "little"))
+            _CHOICE.pack_into(choices, at, draw.chance, *draw.filters, draw.allowed.to_bytes(n_bytes, "little"))
             at += _CHOICE.size
-        assert at == len(self._choices), f"{len(draws)} draws for a batch of {len(self.ids)}"
