@@ -53,11 +53,6 @@ BAD_FILES: dict[str, tuple[bytes, str]] = {
     "drums.mid": (DRUMS, "e_empty_midi"),
     "a day long.mid": (preludio.write_midi(Performance([(0, 4 * 3_600_000, 60, 64)])), "e_long_midi"),
 }
-HUGE = """() => {
-  const dataTransfer = new DataTransfer();
-  dataTransfer.items.add(new File([new ArrayBuffer(16_000_001)], "huge.mid"));
-  document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
-}"""
 FIELDS = {"temperature": ("temperature", "9", "0.5", "1.5"), "top-p": ("topP", "0.1", "0.5", "1"), "min-p": ("minP", "-1", "0", "0.5")}
 SEEDS = ["-1", "1.5", "4294967296"]
 
@@ -71,7 +66,7 @@ def test_bad_files_and_bad_numbers(visit: Open, language: str) -> None:
     for name, (data, key) in BAD_FILES.items():
         dropped(page, data, name)
         said(page, key)
-    page.evaluate(HUGE)
+    dropped(page, b"MThd", "huge.mid", zeros=16_000_001)
     said(page, "e_too_big")
     page.evaluate("() => { document.querySelector('.more').open = true; }")
     names = WORDS[language]
@@ -272,7 +267,7 @@ def on_a_small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
     prefix = small_disk(data)
     if prefix is None:
         pytest.skip("needs unshare(1), and a system that lets a user mount a tmpfs of their own")
-    with Server(data, restless_model(tmp_path_factory.mktemp("model")), prefix=prefix) as running:
+    with Server(data, restless_model(tmp_path_factory.mktemp("model")), prefix=["env", f"TMPDIR={data}", *prefix]) as running:
         yield running
 
 
@@ -289,10 +284,16 @@ def test_a_full_disk(browser: Any, on_a_small_disk: Server, language: str) -> No
     set_length(page, 8)
     page.click("#compose")
     until(page, "preludio.player.notes.length > 20")
+    download = "async () => (await fetch(`/api/pieces/${preludio.piece.id}/download/mid`)).status"
+    assert page.evaluate(download) == 200  # from now on Python's temporary folder is the one on the small disk
     with full_disk(server):
         said(page, "e_disk_full")
         until(page, "!preludio.composing.on && preludio.piece.version")
         assert {tuple(note) for note in shown(page)} == {tuple(note) for note in stored(server, page)}
+        page.click("#keep summary")
+        for kind in ("mid", "wav", "svg", "png"):
+            page.click(f"[data-format={kind}]")
+            said(page, "e_disk_full")
         choose(page, "begin", "play")
         page.evaluate("() => { document.getElementById('count-in').checked = false; }")
         page.click("#record")
