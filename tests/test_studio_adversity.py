@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -276,6 +277,8 @@ def test_a_full_disk(browser: Any, on_a_small_disk: Server, language: str) -> No
     """While composing, while what is played is kept, and for a download: told, nothing that was shown is lost, and it goes on once there is
     space."""
     server = on_a_small_disk
+    theme = server.post("/api/pieces", {"theme": "bach"})["id"]
+    urllib.request.urlopen(f"{server.address}/api/pieces/{theme}/download/mid").close()  # Python has now chosen the small disk's folder
     context = browser.new_context(locale=language, reduced_motion="reduce", viewport={"width": 1000, "height": 800})
     context.add_init_script(FAKE_MIDI)
     page = context.new_page()
@@ -284,8 +287,6 @@ def test_a_full_disk(browser: Any, on_a_small_disk: Server, language: str) -> No
     set_length(page, 8)
     page.click("#compose")
     until(page, "preludio.player.notes.length > 20")
-    download = "async () => (await fetch(`/api/pieces/${preludio.piece.id}/download/mid`)).status"
-    assert page.evaluate(download) == 200  # from now on Python's temporary folder is the one on the small disk
     with full_disk(server):
         said(page, "e_disk_full")
         until(page, "!preludio.composing.on && preludio.piece.version")
