@@ -9,7 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from studio_browser import Open, Page, choose, composed, dropped, set_length, shown, stored, until
+from studio_browser import Open, Page, composed, dropped, set_length, shown, until
 from studio_server import Server
 
 import preludio
@@ -122,43 +122,6 @@ def second_of(first: Page) -> Page:
     second.goto(first.url)
     second.wait_for_selector("html[data-ready]")
     return second
-
-
-def test_a_second_window_shows_what_is_composed_as_it_comes(visit: Open, server: Server) -> None:
-    first = visit()
-    set_length(first, 8)
-    first.click("#compose")
-    until(first, "preludio.player.notes.length > 10")
-    second = second_of(first)
-    until(second, "preludio.following.on && preludio.player.notes.length > 10")
-    before = len(shown(second))
-    assert "another window" in second.inner_text("#status")
-    assert second.is_disabled("#again")
-    until(second, f"preludio.player.notes.length > {before + 20}")
-    second.click("#play")  # it can be heard there too, as far as it is composed
-    until(second, "preludio.player.positionMs > 200")
-    first.click("#compose")  # now Stop
-    until(first, "!preludio.composing.on && preludio.piece.version")
-    until(second, "!preludio.following.on && preludio.player.frontierMs === Infinity")
-    until(second, "document.getElementById('status').textContent.includes('Broken off')")
-    until(first, "document.getElementById('status').textContent.includes('Broken off')")
-    assert sorted(shown(second)) == sorted(shown(first)) == sorted(stored(server, second))
-
-
-def test_a_second_window_that_is_open_already_goes_along(visit: Open) -> None:
-    first, second = both(visit)
-    set_length(first, 0)
-    choose(first, "takes", "3")
-    first.click("#compose")
-    until(second, "preludio.following.on && preludio.takes.open")
-    until(first, "!preludio.composing.on")
-    until(second, "!preludio.following.on && preludio.takes.list.every((take) => take.notes.length)")
-    takes = "() => preludio.takes.list.map((take) => take.notes.map(String).sort())"
-    assert second.evaluate(takes) == first.evaluate(takes)
-    second.get_by_role("button", name="Keep this one").nth(1).click()  # kept there, and here
-    until(first, "!preludio.takes.open && preludio.player.notes.length")
-    assert sorted(shown(first)) == sorted(shown(second))
-    assert "changed in another window" in first.inner_text("#notices")
 
 
 def test_an_undo_in_one_window_is_seen_in_the_other_and_not_overwritten(visit: Open) -> None:
