@@ -252,6 +252,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_page_and_once(visit: Open, s
     another.wait_for_selector("html[data-ready]")
     assert len(server.get("/api/pieces?limit=500")) == before  # it is the first page's to send
     page.close()
+    another.wait_for_timeout(500)  # a page that goes asks once more: that is refused as well
     page.context.unroute("**/api/pieces")
     another.reload()
     until(another, "globalThis.preludio?.piece?.kind === 'duet'")
