@@ -27,6 +27,14 @@ globalThis.fakeInput = { name: "Test piano", state: "connected", onmidimessage: 
 globalThis.pressed = (...data) => fakeInput.onmidimessage({ data: Uint8Array.from(data), timeStamp: performance.now() });
 navigator.requestMIDIAccess = async () => ({ inputs: new Map([["1", fakeInput]]), onstatechange: null });
 """
+# Four keys, one after another, on the MIDI keyboard of FAKE_MIDI.
+PHRASE = """async () => {
+  for (const pitch of [60, 64, 67, 72]) {
+    pressed(0x90, pitch, 80);
+    await new Promise((done) => setTimeout(done, 60));
+    pressed(0x80, pitch, 0);
+  }
+}"""
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from midi_bytes import END_OF_TRACK, smf
-from studio_browser import FAKE_MIDI, Open, Page, choose, composed, dropped, set_length, shown, stored, until
+from studio_browser import FAKE_MIDI, PHRASE, Open, Page, choose, composed, dropped, set_length, shown, stored, until
 from studio_server import Server, full_disk, restless_model, small_disk
 
 import preludio
@@ -18,13 +18,6 @@ from preludio.performance import Performance
 
 LANG = Path(preludio.__file__).parent / "studio" / "static" / "lang"
 WORDS: dict[str, dict[str, str]] = {name: json.loads((LANG / f"{name}.json").read_text(encoding="utf-8")) for name in ("en", "es")}
-PHRASE = """async () => {
-  for (const pitch of [60, 64, 67, 72]) {
-    pressed(0x90, pitch, 80);
-    await new Promise((done) => setTimeout(done, 60));
-    pressed(0x80, pitch, 0);
-  }
-}"""
 BOTH = pytest.mark.parametrize("language", ["en", "es"])
 
 

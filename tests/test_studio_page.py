@@ -8,6 +8,7 @@ import pytest
 from studio_browser import (
     FAKE_MIDI,
     PATIENCE_SECONDS,
+    PHRASE,
     Open,
     choose,
     composed,
@@ -237,15 +238,6 @@ def test_the_language_is_the_browsers_until_one_switches(visit: Open) -> None:
     page.reload()
     page.wait_for_selector("html[data-ready]")
     assert page.inner_text("#compose") == "Compose"
-
-
-PHRASE = """async () => {
-  for (const pitch of [60, 64, 67, 72]) {
-    pressed(0x90, pitch, 80);
-    await new Promise((done) => setTimeout(done, 60));
-    pressed(0x80, pitch, 0);
-  }
-}"""
 
 
 def test_a_duet_answers_and_is_silent_when_one_plays_again(visit: Open, server: Server) -> None:
