@@ -193,7 +193,7 @@ class Zip:
             weakref.finalize(self, stream.close)
             archive = zipfile.ZipFile(stream)
         except _ZIP_FAULTS as error:
-            raise PreludioError(f"{self.path}: no sound zip ({_reason(error)}); name a folder or get the zip again") from None
+            raise PreludioError(f"{self.path}: neither a folder nor a readable zip ({_reason(error)}); choose one") from None
         infos = archive.infolist()
         unpacked = sum(info.file_size for info in infos)
         if len(infos) > MAX_MEMBERS:
