@@ -109,36 +109,71 @@ def test_what_was_changed_meanwhile_is_not_overwritten(server: Server) -> None:
     assert asked(server, f"{path}/undo?seen={now['mark']}")["head"] == piece["head"]
 
 
-def both(visit: Open, **options: Any) -> tuple[Page, Page]:
+def with_a_tune(visit: Open) -> Page:
+    page = visit()
+    dropped(page, tune())
+    until(page, "preludio.piece?.kind === 'midi'")
+    return page
+
+
+def both(visit: Open) -> tuple[Page, Page]:
     """Two windows of one browser: the first has a piece, the second its link."""
-    first = visit(**options)
-    dropped(first, tune())
-    until(first, "preludio.piece?.kind === 'midi'")
+    first = with_a_tune(visit)
     return first, second_of(first)
 
 
-def second_of(first: Page) -> Page:
+def second_of(first: Page, script: str = "") -> Page:
     second = first.context.new_page()
+    second.add_init_script(script)
     second.goto(first.url)
     second.wait_for_selector("html[data-ready]")
     return second
 
 
-def test_an_undo_in_one_window_is_seen_in_the_other_and_not_overwritten(visit: Open) -> None:
-    first, second = both(visit, expect_faults=True)  # the browser's console names every 409
+def test_an_undo_in_one_window_is_seen_in_the_other(visit: Open) -> None:
+    first, second = both(visit)
     set_length(first, 0)
     composed(first)
-    first.evaluate("() => preludio.player.pause()")
-    until(second, "preludio.piece.kind === 'again' && preludio.piece.finished && !preludio.following.on")
-    second.evaluate("() => preludio.windows ?? preludio.following.windows.close()")  # it is told nothing from here on
+    until(second, "preludio.piece.kind === 'again'")
+    first.click("#undo")
+    until(second, "preludio.piece.kind === 'midi'")
+    assert len(shown(second)) == 12
+
+
+# A window that learns nothing by itself: its questions are never answered. A composition's stream ends long after its last event.
+DEAF = """
+const { fetch } = globalThis;
+globalThis.fetch = async (path, ...rest) => {
+  if (path.endsWith("/facts")) return new Promise(() => {});
+  const answer = await fetch(path, ...rest);
+  if (path !== "/api/compose") return answer;
+  const late = new TransformStream({ flush: () => new Promise((done) => setTimeout(done, 1000)) });
+  return new Response(answer.body.pipeThrough(late), answer);
+};
+"""
+
+
+def test_what_a_window_did_not_see_it_does_not_overwrite(visit: Open) -> None:
+    """It is shown instead, however late the refusal's stream ends.
+
+    This failed on a slow machine. The window was to know nothing of the undo, and only its channel was closed; it had looked on while the
+    other composed and so had something to look up, which it did when the test moved its playhead: it showed the undo, and "From 0:02 on
+    again" rightly composed. Beside that the page had a fault: it asked for the piece while the refused stream was still open, and if that
+    ended after the answer, the answer was thrown away as one to a page that composes.
+    """
+    first = with_a_tune(visit)
+    set_length(first, 0)
+    composed(first)
+    deaf = second_of(first, DEAF)
+    assert deaf.evaluate("() => preludio.piece.kind") == "again"
     first.click("#undo")
     until(first, "preludio.piece.kind === 'midi'")
-    second.evaluate("() => preludio.player.seek(2000)")
-    second.click("#again")
-    until(second, "document.getElementById('notices').textContent.includes('changed in another window')")
-    until(second, "preludio.piece.kind === 'midi' && !preludio.composing.on")
-    assert len(shown(second)) == 12
-    assert len(second.evaluate("() => preludio.piece.history")) == 2  # nothing was composed
+    deaf.evaluate("() => preludio.player.seek(2000)")
+    deaf.click("#again")
+    until(deaf, "document.getElementById('notices').textContent.includes('changed in another window meanwhile')")
+    until(deaf, "preludio.piece.kind === 'midi' && !preludio.composing.on")
+    assert len(shown(deaf)) == 12
+    assert len(deaf.evaluate("() => preludio.piece.history")) == 2  # nothing was composed
 
 
 def test_who_listens_is_not_disturbed_until_they_pause(visit: Open) -> None:

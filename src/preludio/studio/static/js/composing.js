@@ -92,7 +92,7 @@ export class Composing {
         break;
       case "error":
         complain(new api.ApiError(event.code, event.message));
-        if (event.code === "changed") this.studio.refresh();
+        run.refused = event.code === "changed";
         break;
     }
   }
@@ -148,7 +148,8 @@ export class Composing {
     studio.player.frontierMs = Infinity;
     if (studio.player.notes.length && !run.begun && run.done) this.#play(run);
     if (run.piece) api.touched(run.piece);
-    if (run.piece && run.piece === studio.piece?.id) await studio.following.refresh();
+    if (run.refused) await studio.refresh(); // not before: a page that still composes shows nothing else
+    else if (run.piece && run.piece === studio.piece?.id) await studio.following.refresh();
     else studio.facts(null);
     studio.controls();
     studio.library.refresh();

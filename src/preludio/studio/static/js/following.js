@@ -50,7 +50,8 @@ export class Following {
 
   #compare(piece, now) {
     const { studio } = this;
-    if (this.#engaged || studio.piece?.mark !== piece.mark || studio.piece.id !== piece.id) return; // it went on meanwhile
+    this.missed = this.#engaged; // by now
+    if (this.missed || studio.piece?.mark !== piece.mark || studio.piece.id !== piece.id) return; // it went on meanwhile
     if (now.composing) this.follow();
     else if (now.mark !== piece.mark || now.n_notes !== piece.n_notes) this.refresh();
     else if (now.title !== piece.title || now.starred !== piece.starred) studio.facts(now);
