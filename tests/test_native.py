@@ -323,7 +323,9 @@ def test_a_step_must_read_weights_keys_values_and_distances() -> None:
     config = dataclasses.replace(SIZES["base"], n_layers=1)
     checkpoint = Checkpoint(config, {name: np.zeros(shape, np.float32) for name, shape in array_shapes(config).items()}, {})
     weights, cached, distances = 12 * 512 * 512 + 391 * 512, 2 * 2000 * 512, 2000 * 64
-    assert NativeEngine(checkpoint, "int8").step_bytes(2000) == weights + distances + 2 * cached
+    scales = 5 * 512 + 2048 + 391 + 2000 * (2 * 8 + 1)  # of each row; of each position's keys and values, by head, and of each distance
+    assert NativeEngine(checkpoint, "int8").step_bytes(2000) == weights + distances + cached + 4 * scales
+    assert NativeEngine(checkpoint, "bfloat16").step_bytes(2000) == 2 * (weights + distances + cached)
     assert NativeEngine(checkpoint, "float32").step_bytes(5000) == 4 * (weights + (distances + cached) * 2048 // 2000)
 
 

@@ -1,7 +1,8 @@
 """The fast engine: C beside this file (`forward.c` is where to begin), and here a thin binding to it.
 
-Weights are float32 (the NumPy engine's numbers, to rounding), bfloat16, or int8 with a scale per row, and then activations int8 with a
-scale per 64; keys and values float32 with the first, else bfloat16. Sums have one order: same bits for any number of threads, any batch.
+Weights, keys and values are float32 (the NumPy engine's numbers, to rounding), bfloat16, or int8 with a scale per row of weights and per
+position and head of keys and values, and then activations int8 with a scale per 64. Sums have one order: same bits for any number of
+threads, any batch.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ void cache_free_pages(struct engine *e) {
     }
 }
 
-size_t cache_head_bytes(const struct engine *e) { return (size_t)PAGE / PANEL * 2 * panel_bytes(e->cache, e->head); }
+size_t cache_head_bytes(const struct engine *e) { return (size_t)PAGE / PANEL * 2 * cache_panel_bytes(e->precision, e->head); }
 
 size_t cache_offset(const struct engine *e, int layer, int head) {
     return ((size_t)layer * e->config.n_heads + head) * cache_head_bytes(e);
@@ -62,7 +62,7 @@ static struct page *page_own(struct engine *e, struct page *page, int n) {
     if (atomic_load(&page->owners) == 1) return page;
     struct page *own = page_get(e);
     if (!own) return NULL;
-    size_t heads = (size_t)e->config.n_layers * e->config.n_heads, used = (size_t)padded(n) / PANEL * 2 * panel_bytes(e->cache, e->head);
+    size_t heads = (size_t)e->config.n_layers * e->config.n_heads, used = (size_t)padded(n) / PANEL * 2 * cache_panel_bytes(e->precision, e->head);
     for (size_t i = 0; i < heads; i++) memcpy(own->data + i * cache_head_bytes(e), page->data + i * cache_head_bytes(e), used);
     page_drop(e, page);
     return own;

@@ -46,9 +46,9 @@ struct workspace {
     struct own {         /* of one worker */
         long normalised; /* the loop that `normal` belongs to */
         struct rows normal;
-        struct rows queries, distances; /* [head of the item][token]: for keys, and for the table of distances */
+        struct rows queries; /* [head of the item][token] */
         float *products;                /* [panel of a head's queries, keys, values][token][64] */
-        float *scores, *by_distance, *out;
+        float *scores, *by_distance, *halves, *out;
     } own[MOST_WORKERS];
 };
 
@@ -57,7 +57,7 @@ struct engine {
     int d, head, ff, vocabulary, window; /* filled up to whole panels */
     int threads, ring;                   /* pages of a sequence */
     int stride;                          /* of rows of scores */
-    enum precision precision, cache;
+    enum precision precision;
     const struct kernels *kernels;
     float *embedding, *norm; /* [id][d] */
     struct matrix unembedding;

@@ -29,20 +29,23 @@ static const struct rows *normal(struct pass *p, int worker, int first, int stri
 
 /* ---- Attention: an item is some neighbouring heads. ---- */
 
-static void write_key(enum precision cache, char *panel, int place, int from, const float *values) {
+/* `inverse` is that of the position's scale in int8. */
+static void write_key(enum precision precision, char *panel, int place, int from, const float *values, float inverse) {
     for (int i = 0; i < 64; i++) {
         int k = from + i;
-        if (cache == FLOAT32) ((float *)panel)[k * PANEL + place] = values[i];
-        else ((uint16_t *)panel)[(k / 2 * PANEL + place) * 2 + k % 2] = to_bfloat16(values[i]);
+        if (precision == FLOAT32) ((float *)panel)[k * PANEL + place] = values[i];
+        if (precision == BFLOAT16) ((uint16_t *)panel)[(k / 2 * PANEL + place) * 2 + k % 2] = to_bfloat16(values[i]);
+        if (precision == INT8) ((uint8_t *)panel)[(k / 4 * PANEL + place) * 4 + k % 4] = to_int8(values[i] * inverse);
     }
 }
 
-static void write_value(enum precision cache, char *panel, int place, int from, const float *values) {
+static void write_value(enum precision precision, char *panel, int place, int from, const float *values, float inverse) {
     for (int i = 0; i < 64; i++) {
         size_t row = ((size_t)(from + i) / VALUE_CHUNK * PANEL + place) * VALUE_CHUNK;
         int k = i % VALUE_CHUNK;
-        if (cache == FLOAT32) ((float *)panel)[row + k] = values[i];
-        else ((uint16_t *)panel)[row + k % 16 * 2 + k / 16] = to_bfloat16(values[i]);
+        if (precision == FLOAT32) ((float *)panel)[row + k] = values[i];
+        if (precision == BFLOAT16) ((uint16_t *)panel)[row + k % 16 * 2 + k / 16] = to_bfloat16(values[i]);
+        if (precision == INT8) ((uint8_t *)panel)[from * PANEL + (place / 4 * PANEL + i) * 4 + place % 4] = to_int8(values[i] * inverse);
     }
 }
 
@@ -51,15 +54,29 @@ static const float *part_of(const struct pass *p, const struct own *own, int hea
     return own->products + ((size_t)((head * 3 + part) * (p->e->head / 64) + panel) * p->tokens + token) * 64;
 }
 
+/* What int8 multiplies the part's numbers by; its scale is written behind the panel. */
+static float make_scale(const struct pass *p, const struct own *own, int head, int part, int token, char *panel, int place) {
+    float largest = 0;
+    for (int i = 0; i < p->e->head; i++) {
+        float x = part_of(p, own, head, part, i / 64, token)[i % 64], magnitude = x < 0 ? -x : x;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    ((float *)(panel + panel_bytes(INT8, p->e->head)))[place] = largest / 127;
+    return largest > 1e-30f ? 127 / largest : 0;
+}
+
 static void remember(struct pass *p, const struct own *own, int first, int head, int token) {
     const struct engine *e = p->e;
     int64_t position = p->s->position + token % p->n;
+    int place = position % PANEL;
     struct page *page = p->s->pages[(p->first + token / p->n) * e->ring + position / PAGE % e->ring];
-    size_t bytes = panel_bytes(e->cache, e->head);
-    char *keys = page->data + cache_offset(e, p->number, first + head) + position % PAGE / PANEL * 2 * bytes;
+    size_t bytes = cache_panel_bytes(e->precision, e->head);
+    char *keys = page->data + cache_offset(e, p->number, first + head) + position % PAGE / PANEL * 2 * bytes, *values = keys + bytes;
+    float key_inverse = e->precision == INT8 ? make_scale(p, own, head, 1, token, keys, place) : 1;
+    float value_inverse = e->precision == INT8 ? make_scale(p, own, head, 2, token, values, place) : 1;
     for (int panel = 0; panel < e->head / 64; panel++) {
-        write_key(e->cache, keys, position % PANEL, panel * 64, part_of(p, own, head, 1, panel, token));
-        write_value(e->cache, keys + bytes, position % PANEL, panel * 64, part_of(p, own, head, 2, panel, token));
+        write_key(e->precision, keys, place, panel * 64, part_of(p, own, head, 1, panel, token), key_inverse);
+        write_value(e->precision, values, place, panel * 64, part_of(p, own, head, 2, panel, token), value_inverse);
     }
 }
 
@@ -74,14 +91,13 @@ static void look_back(struct pass *p, struct own *own, int first, int heads, int
         for (int i = 0; i < heads * panels; i++) {
             const float *query = part_of(p, own, i / panels, 0, i % panels, token + t);
             e->kernels->store(query, &own->queries, i / panels * n + t, i % panels);
-            e->kernels->store(query, &own->distances, i / panels * n + t, i % panels);
         }
     }
     struct attention a = {
-        .heads = heads, .tokens = n, .views = views, .queries = &own->queries, .distances = &own->distances,
+        .heads = heads, .tokens = n, .views = views, .queries = &own->queries,
         .tables = p->layer->relative + (own_tables ? first : 0), .own_tables = own_tables, .page = PAGE, .ring = e->ring,
-        .offset = cache_offset(e, p->number, first), .head_bytes = cache_head_bytes(e), .cache = e->cache, .d_head = e->head,
-        .scores = own->scores, .by_distance = own->by_distance, .stride = e->stride,
+        .offset = cache_offset(e, p->number, first), .head_bytes = cache_head_bytes(e), .precision = e->precision,
+        .d_head = e->head, .scores = own->scores, .by_distance = own->by_distance, .stride = e->stride, .halves = own->halves,
     };
     e->kernels->attend(&a, own->out);
     for (int i = 0; i < heads * n * panels; i++)

@@ -1,4 +1,4 @@
-/* What is worth writing for each instruction set. One template (kernels.inc) makes all of them. */
+/* What is worth writing for each instruction set. One template (kernels.inc and its parts) makes all of them. */
 #ifndef PRELUDIO_KERNELS_H
 #define PRELUDIO_KERNELS_H
 
@@ -28,15 +28,15 @@ struct attention {
     int heads, tokens;
     const struct view *views;     /* [token] */
     const struct rows *queries;   /* [head][token][d_head] */
-    const struct rows *distances; /* the same, as the table of distances wants it */
     const struct matrix *tables;  /* distances, the farthest first, the nearest the last row; one, or one for each of the heads */
     int own_tables;
     int page, ring;               /* positions in a page, pages of a sequence */
     size_t offset, head_bytes;    /* of this layer and the first head in a page; from a head to the next */
-    enum precision cache;
+    enum precision precision;     /* of keys, values and distances */
     int d_head;
     float *scores, *by_distance;  /* [panel][token][64] and [head][token][stride]: room for the window's positions, and 5 panels more */
     int stride;
+    float *halves;                /* [d_head / 64][token][2][64]: room for what int8 values sum up to */
 };
 
 struct kernels {

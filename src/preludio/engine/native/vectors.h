@@ -52,6 +52,13 @@ INLINE void fetch(const void *p, ptrdiff_t ahead) { __builtin_prefetch((const vo
 INLINE vf low_half(vi words) { return (vf)(words << 16); }
 INLINE vf high_half(vi words) { return (vf)(words & (int32_t)0xffff0000); }
 
+/* The lanes' lowest bytes. */
+INLINE void store_bytes(int8_t *p, vi v) {
+    typedef int8_t bytes __attribute__((vector_size(LANES)));
+    bytes narrow = __builtin_convertvector(v, bytes);
+    memcpy(p, &narrow, sizeof narrow);
+}
+
 INLINE vf larger(vf a, vf b) {
 #if defined(__AVX512F__)
     return (vf)_mm512_max_ps((__m512)a, (__m512)b);
@@ -99,6 +106,12 @@ INLINE float sum_of(vf v) {
     for (int half = LANES / 2; half; half /= 2)
         for (int i = 0; i < half; i++) v[i] += v[i + half];
     return v[0];
+}
+
+INLINE int32_t sum_of_whole(vi v) {
+    int32_t sum = 0;
+    for (int lane = 0; lane < LANES; lane++) sum += v[lane];
+    return sum;
 }
 
 INLINE float largest_of(vf v) {

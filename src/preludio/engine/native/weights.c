@@ -54,10 +54,7 @@ static void pack_row(struct matrix *m, int row, const float *values) {
         for (int k = 0; k < m->inputs; k++) ((uint16_t *)panel)[(k / 2 * PANEL + r) * 2 + k % 2] = to_bfloat16(values[k]);
     } else {
         float largest = largest_magnitude(values, m->inputs), inverse = largest > 1e-30f ? 127 / largest : 0;
-        for (int k = 0; k < m->inputs; k++) {
-            float scaled = values[k] * inverse;
-            ((uint8_t *)panel)[(k / 4 * PANEL + r) * 4 + k % 4] = (uint8_t)(128 + (int)(scaled + (scaled < 0 ? -0.5f : 0.5f)));
-        }
+        for (int k = 0; k < m->inputs; k++) ((uint8_t *)panel)[(k / 4 * PANEL + r) * 4 + k % 4] = to_int8(values[k] * inverse);
         m->scales[row] = largest / 127;
     }
 }
@@ -138,7 +135,6 @@ static int pack_all(struct engine *e, const float *const *arrays, float *row) {
 static void set_sizes(struct engine *e, const struct config *c, int precision, int threads) {
     e->config = *c;
     e->precision = (enum precision)precision;
-    e->cache = precision == FLOAT32 ? FLOAT32 : BFLOAT16;
     e->threads = threads < 1 ? 1 : threads > MOST_WORKERS ? MOST_WORKERS : threads;
     e->d = padded(c->d_model);
     e->head = padded(c->d_model / c->n_heads);
@@ -189,8 +185,10 @@ const char *engine_instructions(const struct engine *e) { return e->kernels->nam
 int64_t engine_step_bytes(const struct engine *e, int context) {
     static const int sizes[] = {4, 2, 1};
     const struct config *c = &e->config;
-    int64_t d = c->d_model, size = sizes[e->precision], cached = sizes[e->cache], n = context < c->window ? context : c->window;
+    int64_t d = c->d_model, size = sizes[e->precision], n = context < c->window ? context : c->window;
     int64_t matrices = c->n_layers * (4 * d * d + 2 * d * c->d_ff) + c->vocabulary * d;
     int64_t distances = c->n_layers * n * (c->relative_per_head ? d : d / c->n_heads);
-    return size * (matrices + distances) + cached * c->n_layers * 2 * n * d;
+    int64_t tables = c->relative_per_head ? c->n_heads : 1;
+    int64_t scales = c->n_layers * (5 * d + c->d_ff + n * (2 * c->n_heads + tables)) + c->vocabulary; /* of rows; of positions */
+    return size * (matrices + distances + c->n_layers * 2 * n * d) + (e->precision == INT8 ? 4 * scales : 0);
 }

@@ -22,11 +22,11 @@ static void carve_workspace(struct block *block, const struct engine *e, struct 
     for (int i = 0; i < e->threads; i++) {
         struct own *own = &w->own[i];
         carve_rows(block, &own->normal, e->d, AT_ONCE, e->precision);
-        carve_rows(block, &own->queries, e->head, MOST_HEADS * MOST_TOKENS, FLOAT32);
-        carve_rows(block, &own->distances, e->head, MOST_HEADS * MOST_TOKENS, e->precision);
+        carve_rows(block, &own->queries, e->head, MOST_HEADS * MOST_TOKENS, e->precision);
         own->products = carve(block, (size_t)3 * e->head * MOST_HEADS * AT_ONCE * 4);
         own->scores = carve(block, (size_t)e->stride * MOST_TOKENS * 4);
         own->by_distance = carve(block, (size_t)e->stride * MOST_HEADS * MOST_TOKENS * 4);
+        own->halves = carve(block, (size_t)e->head * MOST_TOKENS * 2 * 4);
         own->out = carve(block, (size_t)e->head * MOST_HEADS * MOST_TOKENS * 4);
     }
 }
