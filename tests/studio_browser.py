@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,9 +38,14 @@ PHRASE = """async () => {
 }"""
 
 
+def slow_model(folders: pytest.TempPathFactory) -> Path:
+    """Slow enough to be met at work, however slow the browser is: ten minutes of music take it a quarter of one."""
+    return restless_model(folders.mktemp("model"), "base")
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    model = restless_model(tmp_path_factory.mktemp("model"), "small")  # slow enough to be met at work
+    model = slow_model(tmp_path_factory)
     with Server(tmp_path_factory.mktemp("data"), model) as running:
         yield running
 
@@ -82,7 +88,7 @@ def visit(browser: Any, server: Server) -> Iterator[Open]:
 def until(page: Page, condition: str) -> None:
     """Waits for it by asking: the page's policy forbids the polling that playwright would inject."""
     start = time.monotonic()
-    while not page.evaluate(f"() => Boolean({condition})"):
+    while not page.evaluate(f"async () => Boolean({condition})"):
         assert time.monotonic() - start < PATIENCE_SECONDS, f"not within {PATIENCE_SECONDS} s: {condition}"
         time.sleep(0.05)
 
@@ -112,7 +118,33 @@ def composed(page: Page, button: str = "#compose") -> None:
     """Presses a button that composes, and waits until all is there."""
     head = page.evaluate("() => preludio.piece?.head ?? 0")
     page.click(button)
-    until(page, f"!preludio.composing.on && preludio.piece?.version?.finished && preludio.piece.head !== {head}")
+    there = "preludio.piece.version?.finished && preludio.piece.version.id === preludio.piece.head"
+    until(page, f"!preludio.composing.on && preludio.piece?.head !== {head} && {there}")
+
+
+def paused(page: Page) -> None:
+    """Where it plays, and where it has only been asked to: a slow machine takes its time to open the sound."""
+    page.evaluate("async () => { await preludio.sampler.wake(); preludio.player.pause(); }")
+
+
+def going_round(page: Page) -> None:
+    """Plays from the beginning, and so on for ever: no machine is too slow to meet it playing."""
+    page.evaluate("async () => { preludio.player.setLoop(true); await preludio.player.play(0); }")
+
+
+def duet_ended(page: Page) -> None:
+    page.click("#duet")
+    until(page, "!preludio.duet.on && preludio.piece?.kind === 'duet' && !preludio.duet.journal.waiting")
+
+
+def recording_ended(page: Page) -> None:
+    """It has arrived, and the page has opened it as a piece to go on from."""
+    page.click("#record")
+    kept(page)
+
+
+def kept(page: Page) -> None:
+    until(page, "!preludio.recorder.on && !preludio.recorder.journal.waiting && !document.getElementById('use-row').hidden")
 
 
 # The loudest sample that goes to the loudspeaker, for half a second.
@@ -141,6 +173,11 @@ def loudness(page: Page) -> float:
 def heard(page: Page) -> bool:
     """Sound comes out: soft notes and rests may come first."""
     return any(loudness(page) > 0.005 for _ in range(20))
+
+
+def silent(page: Page) -> bool:
+    """Soon: what is hushed dies away by the audio clock, which is late where the machine is."""
+    return any(loudness(page) < 0.001 for _ in range(20))
 
 
 def dropped(page: Page, data: bytes, name: str = "My tune.mid", zeros: int = 0) -> None:

@@ -68,6 +68,7 @@ def from_a_theme(page: Page) -> None:
 
 def counting_in(page: Page) -> None:
     choose(page, "begin", "play")
+    page.select_option("#tempo", "60")
     page.locator("#record").press("Enter")
     until(page, "!document.getElementById('count').hidden")
 
@@ -85,7 +86,7 @@ def duet(page: Page) -> None:
 
 def offline(page: Page) -> None:
     page.evaluate("() => { pressed(0x80, 60, 0); document.getElementById('duet').click(); }")
-    until(page, "!preludio.duet.on && preludio.piece?.kind === 'duet'")
+    until(page, "!preludio.duet.on && preludio.piece?.kind === 'duet' && !preludio.duet.journal.waiting")
     page.evaluate("() => { preludio.lost = -1; document.getElementById('banner').hidden = false; }")
     page.evaluate("async () => (await import('/static/js/notices.js')).banner('offline')")
 

@@ -10,8 +10,24 @@ from typing import Any
 
 import pytest
 from midi_bytes import END_OF_TRACK, smf
-from studio_browser import FAKE_MIDI, PHRASE, Open, Page, choose, composed, dropped, set_length, shown, stored, until
-from studio_server import Server, full_disk, restless_model, small_disk
+from studio_browser import (
+    FAKE_MIDI,
+    PHRASE,
+    Open,
+    Page,
+    choose,
+    composed,
+    dropped,
+    duet_ended,
+    going_round,
+    kept,
+    set_length,
+    shown,
+    slow_model,
+    stored,
+    until,
+)
+from studio_server import Server, full_disk, small_disk
 
 import preludio
 from preludio.performance import Performance
@@ -23,7 +39,7 @@ BOTH = pytest.mark.parametrize("language", ["en", "es"])
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(tmp_path_factory.mktemp("data"), restless_model(tmp_path_factory.mktemp("model"))) as running:
+    with Server(tmp_path_factory.mktemp("data"), slow_model(tmp_path_factory)) as running:
         yield running
 
 
@@ -86,8 +102,7 @@ def test_a_piece_that_vanished(visit: Open, server: Server, language: str) -> No
     set_length(page, 0)
     composed(page)
     delete = "async () => (await fetch(`/api/pieces/${preludio.piece.id}`, { method: 'DELETE' })).status"
-    assert page.evaluate(delete) == 204
-    page.click("#star")
+    assert page.evaluate(f"async () => {{ const gone = await ({delete})(); document.getElementById('star').click(); return gone; }}") == 204
     said(page, "e_gone")
     page.click("#duet")
     until(page, "preludio.duet.on && fakeInput.onmidimessage")
@@ -97,8 +112,7 @@ def test_a_piece_that_vanished(visit: Open, server: Server, language: str) -> No
     assert page.evaluate(delete) == 204
     page.evaluate(PHRASE)
     until(page, f"preludio.piece.id !== '{first}' && !preludio.duet.journal.waiting")
-    page.click("#duet")
-    until(page, "!preludio.duet.on && preludio.piece.version")
+    duet_ended(page)
     notes = stored(server, page)
     assert [note[2] for note in notes if note[5] == 0][-4:] == [60, 64, 67, 72]
     assert min(note[0] for note in notes) == 0
@@ -153,8 +167,9 @@ def gone(server: Server, pages: list[Page]) -> None:
 def back(server: Server, pages: list[Page]) -> None:
     server.start()
     for page in pages:
-        until(page, "document.getElementById('banner').hidden")
         said(page, "back")
+    for page in pages:
+        until(page, "document.getElementById('banner').hidden")
 
 
 def both(visit: Open, **options: Any) -> list[Page]:
@@ -167,7 +182,7 @@ def test_the_server_gone_while_one_listens(visit: Open, server: Server) -> None:
     for page in pages:
         set_length(page, 0)
         composed(page)
-        page.evaluate("() => { preludio.player.setSpeed(0.5); preludio.player.play(0); }")
+        going_round(page)
     gone(server, pages)
     for page in pages:
         page.fill("#title", "While it was gone")
@@ -195,7 +210,7 @@ def test_the_server_gone_while_takes_are_composed_and_chosen(visit: Open, server
     pages[1].click("#compose")
     gone(server, pages[:1])
     back(server, pages[:1])
-    until(pages[0], "preludio.takes.open && preludio.takes.list.every((take) => take.notes.length)")
+    until(pages[0], "preludio.piece.history && preludio.takes.open && preludio.takes.list.every((take) => take.notes.length)")
     for take, before in zip(pages[0].evaluate(notes), seen, strict=True):
         assert {tuple(note) for note in before} <= {tuple(note) for note in take}
     pages[0].locator(".taking .second").first.click()
@@ -223,12 +238,11 @@ def test_the_server_gone_in_a_duet_and_while_a_recording_is_kept(visit: Open, se
     until(recording, "!preludio.recorder.on && preludio.recorder.journal.waiting")
     assert len(shown(recording)) == 8
     back(server, pages)
-    until(recording, "!preludio.recorder.journal.waiting && preludio.piece?.version")
+    kept(recording)
     assert [note[2] for note in stored(server, recording)] == 2 * [60, 64, 67, 72]
     duet.evaluate(PHRASE)
     until(duet, "preludio.duet.state === 'answering'")  # it goes on
-    duet.click("#duet")
-    until(duet, "!preludio.duet.on && preludio.piece.version")
+    duet_ended(duet)
     assert [note[2] for note in stored(server, duet) if note[5] == 0] == 3 * [60, 64, 67, 72]
 
 
@@ -252,6 +266,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_page_and_once(visit: Open, s
     another.wait_for_selector("html[data-ready]")
     assert len(server.get("/api/pieces?limit=500")) == before  # it is the first page's to send
     page.close()
+    until(another, "(await navigator.locks.query()).held.length === 0")  # the browser has seen it go
     another.reload()
     until(another, "globalThis.preludio?.piece?.kind === 'duet'")
     assert len(server.get("/api/pieces?limit=500")) == before + 1
@@ -268,7 +283,7 @@ def on_a_small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
     prefix = small_disk(data)
     if prefix is None:
         pytest.skip("needs unshare(1), and a system that lets a user mount a tmpfs of their own")
-    with Server(data, restless_model(tmp_path_factory.mktemp("model")), prefix=["env", f"TMPDIR={data}", *prefix]) as running:
+    with Server(data, slow_model(tmp_path_factory), prefix=["env", f"TMPDIR={data}", *prefix]) as running:
         yield running
 
 
@@ -304,7 +319,8 @@ def test_a_full_disk(browser: Any, on_a_small_disk: Server, language: str) -> No
         page.click("#record")
         until(page, "!preludio.recorder.on")
         assert len(shown(page)) == 4
-    until(page, "!preludio.recorder.journal.waiting && preludio.piece?.version && document.getElementById('banner').hidden")
+    kept(page)
+    until(page, "document.getElementById('banner').hidden")
     assert [note[2] for note in stored(server, page)] == [60, 64, 67, 72]
     set_length(page, 0)
     composed(page)

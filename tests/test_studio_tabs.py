@@ -48,7 +48,7 @@ def streamed(server: Server, path: str, wish: Any = None) -> Iterator[Event]:
 
 def test_who_looks_on_hears_every_note_to_the_end(server: Server) -> None:
     """From the middle on: the piece as it is, then the rest; nothing falls between, and the two streams end alike."""
-    composing = streamed(server, "/api/compose", {"seconds": 20, "takes": 2})
+    composing = streamed(server, "/api/compose", {"seconds": 40, "takes": 2})
     told: dict[str, list[Any]] = {"0": [], "1": []}
     piece = ""
     for event in composing:

@@ -69,6 +69,7 @@ export class Following {
     this.stop();
     this.abort = abort;
     this.doneMs = studio.player.endMs;
+    studio.facts(null); // what cannot be pressed meanwhile
     try {
       for await (const event of api.follow(studio.piece.id, abort.signal)) {
         if (this.abort !== abort) return;

@@ -105,15 +105,15 @@ class Studio {
     this.show(null);
   }
 
-  /** What the store has now; if it is only more of the same, without disturbing what sounds. True if the piece had been changed elsewhere. */
-  async refresh() {
+  /** What the store has now; if it is only more of the same, and not wanted anew, without disturbing what sounds. True if all was shown. */
+  async refresh({ anew = false } = {}) {
     const { id, mark } = this.piece;
     const piece = await api.piece(id).catch((error) => complain(error));
     if (!piece || this.busy || this.stepping || this.piece?.id !== id || this.piece.mark !== mark) {
       this.facts(null);
       return false;
     }
-    if (piece.mark !== mark) {
+    if (anew || piece.mark !== mark) {
       await this.showAll(piece, { keepPlace: true });
       return true;
     }
@@ -367,9 +367,7 @@ class Studio {
     if (!this.begin.themes) this.begin.listThemes();
     if (!this.sampler.gains) this.sampler.prepare().catch(complain);
     await this.keep.resend();
-    if (!this.piece || this.busy) return;
-    if (!this.takes.open) await this.refresh();
-    else await api.piece(this.piece.id).then((piece) => this.showAll(piece, { keepPlace: true }), complain);
+    if (this.piece && !this.busy) await this.refresh({ anew: this.takes.open });
   }
 
   #gone(id) {
