@@ -118,7 +118,7 @@ def composed(page: Page, button: str = "#compose") -> None:
     """Presses a button that composes, and waits until all is there."""
     head = page.evaluate("() => preludio.piece?.head ?? 0")
     page.click(button)
-    there = "preludio.piece.version?.finished && preludio.piece.version.id === preludio.piece.head"
+    there = "preludio.piece?.version?.finished && preludio.piece.version.id === preludio.piece.head"
     until(page, f"!preludio.composing.on && preludio.piece?.head !== {head} && {there}")
 
 

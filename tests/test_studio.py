@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from preludio.studio.guard import HEADERS
 from preludio.studio.house import problem_of
 from preludio.studio.music import COMPOSED, GIVEN, Beginning, Music, pack
 from preludio.studio.serve import slots
-from preludio.studio.store import NewVersion, Store, Vanished, data_folder, folded
+from preludio.studio.store import FIRST, NewVersion, Store, Vanished, data_folder, folded, now_ms
 from preludio.studio.themes import THEMES
 from preludio.studio.titles import file_name, one_line
 from preludio.studio.turns import Tell, Turns
@@ -314,6 +315,50 @@ def test_notes_that_are_sent_twice_are_kept_once(store: Store) -> None:
             store.append(version, pack(rows), parts, known + 1)  # a gap: something is missing
 
 
+def test_one_key_begins_one_piece(client: TestClient) -> None:
+    """Whoever lost the answer asks again, be it at the same moment, and is answered the piece as it is; without a key each is another."""
+    keys = [letter * 16 for letter in "abc"] * 4 + [None] * 3
+
+    def begun(key: str | None) -> Any:
+        wish = {"notes": [[0, 100, 60, 70, 0]], "kind": "played"} | ({"key": key} if key else {})
+        answer = client.post("/api/pieces", json=wish)
+        assert answer.status_code == 201
+        return answer.json()
+
+    with ThreadPoolExecutor(6) as pool:
+        pieces = list(zip(keys, pool.map(begun, keys), strict=True))
+    assert len(client.get("/api/pieces").json()) == 3 + 3
+    assert len({(key, piece["id"]) for key, piece in pieces if key}) == 3
+    for _, piece in pieces:
+        assert [note[2] for note in piece["version"]["notes"]] == [60]
+    key, piece = pieces[0]
+    more = {"version": piece["head"], "place": 1, "notes": [[200, 300, 62, 70, 0]]}
+    assert client.post(f"/api/pieces/{piece['id']}/notes", json=more).status_code == 200
+    assert begun(key)["version"]["n_notes"] == 2
+    client.delete(f"/api/pieces/{piece['id']}")
+    assert problem(client.post("/api/pieces", json={"notes": [[0, 100, 60, 70, 0]], "key": key})) == (404, "gone")
+
+
+def test_a_file_of_the_first_preludio_is_taken_on(tmp_path: Path) -> None:
+    path = tmp_path / "studio.db"
+    old = sqlite3.connect(path)
+    old.executescript(FIRST)
+    old.execute("INSERT INTO pieces (id, title, created_ms, changed_ms, head) VALUES ('old', 'Before', ?, 0, 1)", (now_ms(),))
+    columns = "piece, kind, created_ms, from_ms, prompt_ms, wishes, finished, n_notes"
+    old.execute(f"INSERT INTO versions ({columns}) VALUES (1, 'played', 0, 0, 0, '{{}}', 1, 1)")
+    old.execute("INSERT INTO notes VALUES (1, 0, ?, ?)", (one_note().notes.tobytes(), bytes(1)))
+    old.execute("PRAGMA user_version = 1")
+    old.commit()
+    old.close()
+    for _ in range(2):
+        store = Store(path)
+        new = NewVersion("played", one_note())
+        assert store.begin(new, key="a key") == store.begin(new, key="a key") != "old"
+        assert sorted(piece["title"] for piece in store.pieces()) == ["", "Before"]
+        assert store.music(1).rows() == one_note().rows()
+        store.close()
+
+
 @settings(max_examples=25, deadline=None)
 @given(NOTES, st.integers(0, 16_000))
 def test_a_beginning_keeps_who_made_each_note(rows: list[Any], from_ms: int) -> None:
@@ -556,6 +601,11 @@ BAD_BODIES: list[tuple[str, str, bytes, tuple[int, str]]] = [
     ("POST", "/api/answer", b'{"notes": [[5, 1, 60, 64, 0]]}', (422, "bad_value")),
     ("POST", "/api/answer", b'{"notes": [[0, 1, 128, 64, 0]]}', (422, "bad_value")),
     ("POST", "/api/pieces", b"{}", (422, "bad_value")),
+    *[
+        ("POST", "/api/pieces", b'{"theme": "bach", "key": %s}' % key, (422, "bad_value"))
+        for key in (b'""', b'"short"', b'"%s"' % (65 * b"x"), b'"sixteen letters and spaces"', b'"\\u0000123456789abcdef"', b"7", b'["x"]')
+    ],
+    ("POST", "/api/pieces", '{"theme": "bach", "key": "ключ-ключ-ключ-ключ"}'.encode(), (422, "bad_value")),
     ("POST", "/api/pieces", b'{"theme": "silence"}', (404, "gone")),
     ("POST", "/api/pieces/midi", b"", (400, "bad_midi")),
     ("POST", "/api/pieces/midi", b"MThd\0\0\0\6", (400, "bad_midi")),

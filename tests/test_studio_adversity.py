@@ -176,6 +176,9 @@ def both(visit: Open, **options: Any) -> list[Page]:
     return [visit(locale=language, expect_faults=True, **options) for language in WORDS]
 
 
+UNSENT = "Object.keys(localStorage).some((name) => name.startsWith('preludio.change.'))"
+
+
 def test_the_server_gone_while_one_listens(visit: Open, server: Server) -> None:
     """Playing goes on, and a title and a star that are given meanwhile arrive."""
     pages = both(visit)
@@ -188,11 +191,11 @@ def test_the_server_gone_while_one_listens(visit: Open, server: Server) -> None:
         page.fill("#title", "While it was gone")
         page.press("#title", "Enter")
         page.click("#star")
-        until(page, "preludio.piece.starred && preludio.keep.unsent.size")
+        until(page, f"preludio.piece.starred && {UNSENT}")
     back(server, pages)
     for page in pages:
         assert page.evaluate("() => preludio.player.playing")
-        until(page, "!preludio.keep.unsent.size")
+        until(page, f"!({UNSENT})")
         facts = server.get(f"/api/pieces/{page.evaluate('() => preludio.piece.id')}")
         assert (facts["title"], facts["starred"]) == ("While it was gone", True)
         assert page.input_value("#title") == "While it was gone"
@@ -265,13 +268,72 @@ def test_what_could_not_be_sent_is_sent_by_the_next_page_and_once(visit: Open, s
     another.goto(server.address)
     another.wait_for_selector("html[data-ready]")
     assert len(server.get("/api/pieces?limit=500")) == before  # it is the first page's to send
-    page.close()
-    until(another, "(await navigator.locks.query()).held.length === 0")  # the browser has seen it go
+    closed(page)
     another.reload()
     until(another, "globalThis.preludio?.piece?.kind === 'duet'")
     assert len(server.get("/api/pieces?limit=500")) == before + 1
     assert [note[2] for note in stored(server, another) if note[5] == 0] == [60, 64, 67, 72]
     assert another.evaluate("() => Object.keys(localStorage).filter((name) => name.includes('pending'))") == []
+
+
+def closed(page: Page) -> None:
+    """Another page of its browser sees that it is gone."""
+    another = page.context.pages[-1]
+    page.close()
+    until(another, "(await navigator.locks.query()).held.length === 0")
+
+
+# The first request of a phrase arrives, and its answer never does.
+ANSWER_LOST = """() => {
+    const { fetch } = globalThis;
+    globalThis.fetch = async (path, ...rest) => {
+        const answer = await fetch(path, ...rest);
+        if (!String(path).endsWith("/api/pieces")) return answer;
+        globalThis.arrived = answer.status;
+        return new Promise(() => {});
+    };
+}"""
+
+
+def test_a_page_that_closes_before_it_hears_of_its_piece_leaves_one(visit: Open, server: Server) -> None:
+    """The first note had arrived, the others had not: the next page sends what is not there yet. It once sent all, into a second piece."""
+    page = visit(script=FAKE_MIDI)
+    choose(page, "begin", "play")
+    page.evaluate("() => { document.getElementById('count-in').checked = false; }")
+    page.click("#record")
+    until(page, "preludio.recorder.on && fakeInput.onmidimessage")
+    page.evaluate(ANSWER_LOST)
+    before = {piece["id"] for piece in server.get("/api/pieces?limit=500")}
+    page.evaluate(PHRASE)
+    until(page, "globalThis.arrived === 201")
+    (begun,) = (piece for piece in server.get("/api/pieces?limit=500") if piece["id"] not in before)
+    assert begun["n_notes"] < 4
+    another = page.context.new_page()
+    another.goto(server.address)
+    another.wait_for_selector("html[data-ready]")
+    closed(page)
+    another.reload()
+    until(another, "globalThis.preludio?.piece?.kind === 'played'")
+    assert {piece["id"] for piece in server.get("/api/pieces?limit=500")} == before | {begun["id"]}
+    assert [note[2] for note in stored(server, another)] == [60, 64, 67, 72]
+    assert another.evaluate("() => Object.keys(localStorage).filter((name) => name.includes('pending'))") == []
+
+
+def test_a_title_outlives_its_page_and_the_server(visit: Open, server: Server) -> None:
+    page = visit(expect_faults=True)
+    dropped(page, preludio.write_midi(Performance([(0, 500, 60, 64)])))
+    until(page, "preludio.piece?.kind === 'midi'")
+    gone(server, [page])
+    page.fill("#title", "Written in the dark")
+    page.press("#title", "Enter")
+    until(page, f"preludio.piece.title === 'Written in the dark' && {UNSENT}")
+    piece, context = page.evaluate("() => preludio.piece.id"), page.context
+    page.close()
+    server.start()
+    another = context.new_page()
+    another.goto(server.address)
+    until(another, f"!({UNSENT})")
+    assert server.get(f"/api/pieces/{piece}")["title"] == "Written in the dark"
 
 
 # The disk full

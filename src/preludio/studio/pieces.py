@@ -68,9 +68,10 @@ def begin_piece(wish: NewPiece, house: InHouse) -> dict[str, Any]:
     if (wish.theme is None) == (wish.notes is None):
         raise Refused(422, "bad_value", "name a theme, or give notes")
     if wish.notes is not None:
-        return _begun(house, wish.kind, music_of(wish.notes), "")
+        return _begun(house, wish.kind, music_of(wish.notes), key=wish.key)
     theme = _theme(wish.theme or "")
-    return _begun(house, "theme", Music.given(themes.performance(theme)), f"{theme.composer}: {theme.title}"[: titles.MAX_TITLE])
+    title = f"{theme.composer}: {theme.title}"[: titles.MAX_TITLE]
+    return _begun(house, "theme", Music.given(themes.performance(theme)), title, wish.key)
 
 
 @router.post(
@@ -106,16 +107,9 @@ def _by_kind(repairs: Sequence[Repair]) -> list[dict[str, Any]]:
     return [{"kind": kind, "n": n} for kind, n in counts.items()]
 
 
-def _begun(house: House, kind: str, music: Music, title: str) -> dict[str, Any]:
-    piece = house.store.create(title)
-    try:
-        end_ms = 0 if kind == "duet" else music.performance.duration_ms
-        version = house.store.add_version(piece, NewVersion(kind, music, prompt_ms=end_ms))
-        house.store.set_head(piece, version)
-    except BaseException:
-        house.store.discard(piece)
-        raise
-    return whole(house, piece)
+def _begun(house: House, kind: str, music: Music, title: str = "", key: str | None = None) -> dict[str, Any]:
+    end_ms = 0 if kind == "duet" else music.performance.duration_ms
+    return whole(house, house.store.begin(NewVersion(kind, music, prompt_ms=end_ms), title, key))
 
 
 def now(house: House, piece: str) -> dict[str, Any]:

@@ -27,12 +27,11 @@ from preludio.performance import NOTE, Notes
 from preludio.studio.ailments import REMEDIES, Ailment, ailment_of
 from preludio.studio.music import Music, Parts, no_notes, summary
 
-SCHEMA_VERSION = 1
 KEEP_DELETED_DAYS = 30
 EMPTY_HOURS = 24  # after which a piece without a note is of nobody who still composes
 LOCKED_SECONDS = 10.0  # how long one studio waits for another that writes to the same file
 
-SCHEMA = """
+FIRST = """
 CREATE TABLE pieces (
   number INTEGER PRIMARY KEY AUTOINCREMENT, -- "Prelude No. 7"
   id TEXT NOT NULL UNIQUE,                  -- in links: not to be guessed
@@ -68,6 +67,12 @@ CREATE TABLE notes (
   PRIMARY KEY (version, place)
 ) WITHOUT ROWID;
 """
+# Whoever begins a piece may name a key, should they ask twice.
+KEYS = """
+ALTER TABLE pieces ADD COLUMN key TEXT;
+CREATE UNIQUE INDEX pieces_by_key ON pieces (key);
+"""
+SCHEMAS = (FIRST, KEYS)  # what each version of the file adds to the one before; a file's version is how many of them it has
 
 PIECE_FIELDS = """number, pieces.id AS id, title, starred, pieces.created_ms AS created_ms, changed_ms, head, choosing, next, parent, kind,
   coalesce(n_notes, 0) AS n_notes, coalesce(end_ms, 0) AS end_ms, coalesce(finished, 1) AS finished"""
@@ -134,12 +139,12 @@ class Store:
         connection.execute("PRAGMA foreign_keys = ON")
         with self._writing():
             found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found > SCHEMA_VERSION:
+            if found > len(SCHEMAS):
                 raise OutputError(f"{self.path} was written by a newer Preludio: install that one, or choose another folder with --data")
-            if found < SCHEMA_VERSION:
-                for statement in SCHEMA.split(";\n"):
+            if found < len(SCHEMAS):
+                for statement in "".join(SCHEMAS[found:]).split(";\n"):
                     connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+                connection.execute(f"PRAGMA user_version = {len(SCHEMAS)}")
             long_ago_ms = now_ms() - KEEP_DELETED_DAYS * 24 * 3600 * 1000
             connection.execute("DELETE FROM pieces WHERE deleted_ms < ?", (long_ago_ms,))
             silent = "NOT EXISTS (SELECT 1 FROM versions WHERE piece = number AND n_notes > 0)"  # killed before their first note
@@ -151,8 +156,11 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction: all of it, or nothing."""
+        """One transaction: all of it, or nothing. What is written within another one is a part of that."""
         with self._lock:
+            if self._connection.in_transaction:
+                yield self._connection
+                return
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
@@ -173,6 +181,17 @@ class Store:
         return rows[0]
 
     # Pieces
+
+    def begin(self, new: NewVersion, title: str = "", key: str | None = None) -> str:
+        """A new piece with its first version; its id. Whoever asks with a key that was given before is answered the piece of then."""
+        with self._writing() as connection:
+            known = connection.execute("SELECT id FROM pieces WHERE key = ?", (key,)).fetchone()
+            if known is not None:
+                return str(known["id"])
+            piece = self.create(title)
+            self.set_head(piece, self.add_version(piece, new))
+            connection.execute("UPDATE pieces SET key = ? WHERE id = ?", (key, piece))
+        return piece
 
     def create(self, title: str = "") -> str:
         """A new piece without music; its id."""

@@ -20,6 +20,7 @@ Ms = Annotated[int, Field(ge=0, le=MAX_MS)]
 VersionId = Annotated[int, Field(ge=1, le=2**53 - 1)]
 PieceId = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[\w-]+$")]
 Mark = Annotated[str, Field(max_length=200, pattern=r"^[\d.]+$")]
+Key = Annotated[str, Field(min_length=16, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 PlayedNote = tuple[Ms, Ms, Annotated[int, Field(ge=21, le=108)], Annotated[int, Field(ge=1, le=127)], Literal[0, 1]]
 """[onset_ms, offset_ms, pitch, velocity, part]: part 0 was played, 1 composed."""
 
@@ -67,6 +68,7 @@ class NewPiece(Strict):
     theme: str | None = Field(None, max_length=40)
     notes: list[PlayedNote] | None = Field(None, min_length=1, max_length=MAX_PLAYED)
     kind: Literal["played", "duet"] = "played"
+    key: Key | None = Field(None, description="a random one of your own: asked again with it, should the answer be lost, it is one piece")
 
     _end_after_they_begin = field_validator("notes")(lambda notes: notes and Played(notes=notes).notes)
 

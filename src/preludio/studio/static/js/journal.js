@@ -10,7 +10,7 @@ const AT_ONCE = 1000; // notes in one message
 export class Journal {
   /** name: of its place in the browser's storage, one of its own for each: two tabs may be played in at once. */
   constructor(kind, state = {}, name = `${NAME}.${Date.now()}.${Math.random()}`) {
-    this.state = { kind, piece: null, version: null, place: 0, fromMs: 0, notes: [], ...state };
+    this.state = { kind, key: newKey(), piece: null, version: null, place: 0, fromMs: 0, notes: [], ...state };
     this.name = name;
     this.sending = null;
     this.retry = null;
@@ -64,35 +64,39 @@ export class Journal {
     while (this.waiting) {
       const notes = this.state.notes.slice(0, AT_ONCE);
       try {
-        await this.#arrive(notes);
+        this.state.notes.splice(0, await this.#arrived(notes));
       } catch (error) {
         if (this.#failed(error, notes.length)) return;
         continue;
       }
       this.#ease();
-      this.state.notes.splice(0, notes.length);
       this.#store();
     }
     if (wasLate && this.ended && this.state.piece) this.onarrived(this.state.piece);
   }
 
-  async #arrive(rows) {
+  /** How many have arrived: more than these, if an answer was lost that said so. */
+  async #arrived(rows) {
     const { state } = this;
-    if (state.piece === null) {
-      state.fromMs = state.place ? Math.min(...state.notes.map((row) => row[0])) : 0; // what is left of a piece that is gone begins at once
-      const piece = await api.begin({ kind: state.kind, notes: since(rows, state.fromMs) });
-      Object.assign(state, { piece: piece.id, version: piece.head, place: piece.version.n_notes });
-      this.onpiece(piece);
-    } else {
-      state.place = (await api.addNotes(state.piece, { version: state.version, place: state.place, notes: since(rows, state.fromMs) })).n_notes;
+    const notes = since(rows, state.fromMs);
+    if (state.piece !== null) {
+      const before = state.place;
+      state.place = (await api.addNotes(state.piece, { version: state.version, place: before, notes })).n_notes;
+      return state.place - before;
     }
+    const piece = await api.begin({ kind: state.kind, key: state.key, notes });
+    const [begun] = piece.history; // somebody may have gone on from it since
+    Object.assign(state, { piece: piece.id, version: begun.id, place: begun.n_notes });
+    this.onpiece(piece);
+    return state.place;
   }
 
   /** True if there is nothing to do now but to wait. */
   #failed(error, n) {
     const { state } = this;
-    if (state.piece !== null && ["gone", "bad_value"].includes(error.code)) {
-      state.piece = null; // deleted, or as long as a piece can be: what is left becomes a piece of its own
+    if (error.code === "gone" || (error.code === "bad_value" && state.piece !== null)) {
+      // Deleted, or as long as a piece can be: what is left becomes a piece of its own, and begins at once.
+      Object.assign(state, { piece: null, key: newKey(), fromMs: Math.min(...state.notes.map((row) => row[0])) });
     } else if (error.code === "bad_value") {
       state.notes.splice(0, n); // never to be had
       complain(error);
@@ -118,6 +122,9 @@ export class Journal {
     this.trouble = null;
   }
 }
+
+/** By this the server knows a piece again whose beginning it is sent twice. */
+const newKey = () => [...crypto.getRandomValues(new Uint32Array(4))].map((part) => part.toString(16).padStart(8, "0")).join("");
 
 const since = (rows, fromMs) => rows.map(([onset, offset, ...rest]) => [Math.max(0, onset - fromMs), Math.max(0, offset - fromMs), ...rest]);
 

@@ -1,6 +1,7 @@
 // Title, star, downloads, link, history.
 
 import * as api from "./api.js";
+import { change, send, unsent } from "./changes.js";
 import { clock, current, t, titleOf } from "./i18n.js";
 import { complain, notify } from "./notices.js";
 
@@ -9,7 +10,6 @@ const $ = (id) => document.getElementById(id);
 export class Keep {
   constructor(studio) {
     this.studio = studio;
-    this.unsent = new Map(); // changes by piece, given while the server was gone
     $("title").addEventListener("change", () => this.#rename());
     $("title").addEventListener("keydown", (event) => {
       if (event.key === "Enter") $("title").blur();
@@ -36,28 +36,26 @@ export class Keep {
   async #change(changes) {
     const { id } = this.studio.piece;
     try {
-      this.studio.facts(await api.change(id, changes));
-      $("title").value = titleOf(this.studio.piece);
+      this.#changed(await change(id, changes));
       this.studio.library.refresh();
     } catch (error) {
       complain(error);
-      if (error.code !== "offline") return;
-      this.unsent.set(id, { ...this.unsent.get(id), ...changes });
-      this.studio.facts(changes);
+      if (unsent().includes(id)) this.#changed({ id, ...changes });
     }
   }
 
-  /** Names and stars that were given while the server was gone. */
+  #changed(facts) {
+    dispatchEvent(new CustomEvent("piece-changed", { detail: facts }));
+  }
+
+  /** Names and stars that were given while the server was gone, here or in a page before. */
   async resend() {
-    for (const [id, changes] of this.unsent) {
+    for (const id of unsent()) {
       try {
-        const facts = await api.change(id, changes);
-        this.unsent.delete(id);
-        dispatchEvent(new CustomEvent("piece-changed", { detail: facts }));
+        this.#changed(await send(id));
       } catch (error) {
         complain(error);
         if (error.code === "offline") return;
-        this.unsent.delete(id);
       }
     }
   }

@@ -21,6 +21,7 @@ import { Sampler } from "./sampler.js";
 import * as shape from "./shape.js";
 import { Takes } from "./takes.js";
 
+const PATIENCE_MS = 5000; // with what a page before this one could not send
 const STOPPING_MS = 300; // what was stopped here has its last notes on the way to the store
 const $ = (id) => document.getElementById(id);
 
@@ -64,11 +65,11 @@ class Studio {
     document.documentElement.dataset.ready = "";
   }
 
-  /** Notes that a page before this one could not send. */
+  /** Notes and names that a page before this one could not send. */
   async #sendLeft() {
     const left = await Journal.left();
-    const sent = Promise.all(left.map((journal) => journal.end()));
-    const pieces = await Promise.race([sent, new Promise((done) => setTimeout(done, 1500, []))]);
+    const sent = Promise.all([...left.map((journal) => journal.end()), this.keep.resend()]);
+    const pieces = await Promise.race([sent, new Promise((done) => setTimeout(done, PATIENCE_MS, []))]);
     const piece = pieces.findLast(Boolean);
     if (piece && location.pathname === "/") history.replaceState(null, "", `/p/${piece}`);
   }
