@@ -10,8 +10,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,43 @@ def test_redo_leads_to_the_take_that_was_kept(client: TestClient) -> None:
     assert kept["choosing"] == []
     assert client.post(f"/api/pieces/{piece}/undo").json()["version"]["kind"] == "midi"
     assert client.post(f"/api/pieces/{piece}/redo").json()["head"] == versions[1]
+
+
+@pytest.mark.parametrize("way", ["undo", "redo", "head", "compose"])
+def test_what_another_changes_after_the_look_and_before_the_step_is_not_overwritten(
+    client: TestClient, store: Store, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Another studio with the same file changes the piece, once, as soon as it can after this one has looked at it. There were a few
+    milliseconds in which it did so unseen."""
+    tune = uploaded(client)
+    piece = tune["id"]
+    first, second = (composed(client, piece=piece)[-1]["piece"]["head"] for _ in range(2))
+    seen = client.post(f"/api/pieces/{piece}/undo").json()["mark"]  # from here both undo and redo lead somewhere
+    elsewhere = tune["head"] if way == "redo" else second
+    other = sqlite3.connect(store.path, timeout=0, isolation_level=None, check_same_thread=False)
+    changes: list[int] = []
+
+    def meddled(look: Callable[..., Any]) -> Callable[..., Any]:
+        def looked(*values: Any) -> Any:
+            facts = look(*values)
+            if not changes:
+                with suppress(sqlite3.OperationalError):  # this studio holds the file
+                    changes.append(other.execute("UPDATE pieces SET head = ?", (elsewhere,)).rowcount)
+            return facts
+
+        return looked
+
+    for name in ("expect", "music"):
+        monkeypatch.setattr(store, name, meddled(getattr(store, name)))
+    if way == "compose":
+        composed(client, piece=piece, seen=seen)
+    elif way == "head":
+        client.put(f"/api/pieces/{piece}/head", json={"version": first, "seen": seen})
+    else:
+        client.post(f"/api/pieces/{piece}/{way}?seen={seen}")
+    other.close()
+    assert changes == [1]
+    assert whole(client, piece)["head"] == elsewhere
 
 
 def test_takes_are_let_go_of_by_undo(client: TestClient) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from preludio.compose import Composer, Note, Request
 from preludio.performance import Performance
 from preludio.studio.music import COMPOSED, Beginning, Music, Row, Strikes, pack, wire
-from preludio.studio.store import NewVersion, Store
+from preludio.studio.store import Changed, NewVersion, Store
 from preludio.studio.turns import Stopped, Tell
 
 FLUSH_SECONDS = 0.05  # notes are kept and told so often: the page draws no faster
@@ -71,15 +71,13 @@ class Studio:
             Changed: the piece is no longer as it was seen.
         """
         piece, from_ms = place.piece, place.from_ms
-        if piece is not None:
-            self.store.expect(piece, place.seen)
         head = None if piece is None else self.store.piece(piece)["head"]
         music = self.store.music(head)
         prompt_ms = 0 if piece is None or head is None else self.store.version(piece, head)["prompt_ms"]
         end_ms = music.performance.duration_ms
         beginning = Beginning.of(music, end_ms if from_ms is None else min(from_ms, end_ms), self.composer.engine.config.window)
         request = wish.request(beginning.prompt, None if from_ms is None or beginning.prompt is None else min(from_ms, end_ms) / 1000)
-        draft = self._begin(piece, head, beginning, min(prompt_ms, beginning.from_ms), request)
+        draft = self._begin(place, head, beginning, min(prompt_ms, beginning.from_ms), request)
         try:
             facts = self._facts(draft, request, beginning)
             tell({"event": "started"} | facts)
@@ -101,21 +99,25 @@ class Studio:
                 tell({"event": "notes", "notes": [wire(note, COMPOSED)]})
         tell({"event": "done"})
 
-    def _begin(self, piece: str | None, head: int | None, beginning: Beginning, prompt_ms: int, request: Request) -> Draft:
+    def _begin(self, place: Place, head: int | None, beginning: Beginning, prompt_ms: int, request: Request) -> Draft:
         kind = "compose" if beginning.prompt is None else "again"
-        target = self.store.create() if piece is None else piece
         wishes = {name: getattr(request, name) for name in ("seconds", "seed", "temperature", "top_p", "min_p")}
-        versions = [
-            self.store.add_version(
-                target, NewVersion(kind, beginning.kept, beginning.from_ms, prompt_ms, wishes | {"take": take}, finished=False)
-            )
+        drafts = [
+            NewVersion(kind, beginning.kept, beginning.from_ms, prompt_ms, wishes | {"take": take}, finished=False)
             for take in range(request.variations)
         ]
-        if len(versions) == 1:
-            self.store.set_head(target, versions[0])
-        else:
-            self.store.set_choosing(target, versions)
-        return Draft(target, piece is None, head, versions)
+        with self.store.writing():
+            if place.piece is not None:
+                self.store.expect(place.piece, place.seen)
+                if self.store.piece(place.piece)["head"] != head:  # what the beginning was taken from
+                    raise Changed
+            piece = place.piece or self.store.create()
+            versions = [self.store.add_version(piece, draft) for draft in drafts]
+            if len(versions) == 1:
+                self.store.set_head(piece, versions[0])
+            else:
+                self.store.set_choosing(piece, versions)
+        return Draft(piece, place.piece is None, head, versions)
 
     def _facts(self, draft: Draft, request: Request, beginning: Beginning) -> dict[str, Any]:
         return {
@@ -148,11 +150,12 @@ class Studio:
         if draft.is_new:
             self.store.discard(draft.piece)
             return
-        facts = self.store.piece(draft.piece)
-        if facts["head"] in draft.versions or facts["choosing"] == draft.versions:  # nobody has gone elsewhere meanwhile
-            self.store.set_head(draft.piece, draft.parent)
-        for version in draft.versions:
-            self.store.drop_version(version)
+        with self.store.writing():
+            facts = self.store.piece(draft.piece)
+            if facts["head"] in draft.versions or facts["choosing"] == draft.versions:  # nobody has gone elsewhere meanwhile
+                self.store.set_head(draft.piece, draft.parent)
+            for version in draft.versions:
+                self.store.drop_version(version)
 
 
 class Batch:

@@ -182,32 +182,35 @@ def show_version(piece: PiecePath, version: VersionPath, house: InHouse) -> dict
 @router.put("/pieces/{piece}/head", response_model=WholePiece, tags=["history"])
 def go_to_version(piece: PiecePath, head: Head, house: InHouse) -> dict[str, Any]:
     """Keeps a take, or goes anywhere in the history."""
-    house.store.expect(piece, head.seen)
-    house.store.piece(piece)
-    house.store.set_head(piece, head.version)
+    with house.store.writing():
+        house.store.expect(piece, head.seen)
+        house.store.piece(piece)
+        house.store.set_head(piece, head.version)
     return whole(house, piece)
 
 
 @router.post("/pieces/{piece}/undo", response_model=WholePiece, tags=["history"])
 def undo(piece: PiecePath, house: InHouse, seen: SeenQuery = None) -> dict[str, Any]:
     """One version back; where takes are to be chosen from, back to before them. Nothing happens where there is nothing before."""
-    house.store.expect(piece, seen)
-    facts = house.store.piece(piece)
-    if facts["choosing"]:
-        if facts["head"] is not None:
-            house.store.set_choosing(piece, [])
-    elif facts["can_undo"]:
-        house.store.set_head(piece, house.store.version(piece, facts["head"])["parent"])
+    with house.store.writing():
+        house.store.expect(piece, seen)
+        facts = house.store.piece(piece)
+        if facts["choosing"]:
+            if facts["head"] is not None:
+                house.store.set_choosing(piece, [])
+        elif facts["can_undo"]:
+            house.store.set_head(piece, house.store.version(piece, facts["head"])["parent"])
     return whole(house, piece)
 
 
 @router.post("/pieces/{piece}/redo", response_model=WholePiece, tags=["history"])
 def redo(piece: PiecePath, house: InHouse, seen: SeenQuery = None) -> dict[str, Any]:
     """What undo left; nothing happens where there is nothing after."""
-    house.store.expect(piece, seen)
-    following = house.store.following(piece)
-    if following is not None:
-        house.store.set_head(piece, following)
+    with house.store.writing():
+        house.store.expect(piece, seen)
+        following = house.store.following(piece)
+        if following is not None:
+            house.store.set_head(piece, following)
     return whole(house, piece)
 
 

@@ -137,7 +137,7 @@ class Store:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")  # a killed program loses nothing
         connection.execute("PRAGMA foreign_keys = ON")
-        with self._writing():
+        with self.writing():
             found = connection.execute("PRAGMA user_version").fetchone()[0]
             if found > len(SCHEMAS):
                 raise OutputError(f"{self.path} was written by a newer Preludio: install that one, or choose another folder with --data")
@@ -155,7 +155,7 @@ class Store:
             self._connection.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction: all of it, or nothing. What is written within another one is a part of that."""
         with self._lock:
             if self._connection.in_transaction:
@@ -184,7 +184,7 @@ class Store:
 
     def begin(self, new: NewVersion, title: str = "", key: str | None = None) -> str:
         """A new piece with its first version; its id. Whoever asks with a key that was given before is answered the piece of then."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             known = connection.execute("SELECT id FROM pieces WHERE key = ?", (key,)).fetchone()
             if known is not None:
                 return str(known["id"])
@@ -196,7 +196,7 @@ class Store:
     def create(self, title: str = "") -> str:
         """A new piece without music; its id."""
         piece = secrets.token_urlsafe(9)
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute(
                 "INSERT INTO pieces (id, title, created_ms, changed_ms) VALUES (?, ?, ?, ?)", (piece, title, now_ms(), now_ms())
             )
@@ -208,7 +208,10 @@ class Store:
         return _described(self._row(query, (piece,)))
 
     def expect(self, piece: str, seen: str | None) -> None:
-        """Raises `Changed` if the piece is no longer as it was seen (its `mark`); None expects nothing."""
+        """Raises `Changed` if the piece is no longer as it was seen (its `mark`); None expects nothing.
+
+        Together with the change itself in one `writing`: otherwise another may be there first.
+        """
         if seen not in (None, self.piece(piece)["mark"]):
             raise Changed
 
@@ -236,12 +239,12 @@ class Store:
 
     def discard(self, piece: str) -> None:
         """For good: a piece that never had a note."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute("DELETE FROM pieces WHERE id = ?", (piece,))
 
     def _update(self, piece: str, **values: Any) -> None:
         columns = ", ".join(f"{name} = ?" for name in values)
-        with self._writing() as connection:
+        with self.writing() as connection:
             if not connection.execute(f"UPDATE pieces SET {columns} WHERE id = ?", (*values.values(), piece)).rowcount:
                 raise Vanished
 
@@ -249,7 +252,7 @@ class Store:
 
     def add_version(self, piece: str, new: NewVersion) -> int:
         """A new version that comes from the head, which stays where it is; its id."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             row = connection.execute("SELECT number, head FROM pieces WHERE id = ?", (piece,)).fetchone()
             if row is None:
                 raise Vanished
@@ -263,7 +266,7 @@ class Store:
 
     def set_head(self, piece: str, version: int | None) -> None:
         """Goes to a version of this piece; its parent's redo leads here from now on. Nothing is left to choose."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             if version is not None:
                 query = "SELECT parent FROM versions JOIN pieces ON piece = number WHERE versions.id = ? AND pieces.id = ?"
                 row = connection.execute(query, (version, piece)).fetchone()
@@ -283,14 +286,14 @@ class Store:
 
     def drop_version(self, version: int) -> None:
         """For good: one that came to nothing."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.execute("UPDATE versions SET next = NULL WHERE next = ?", (version,))
             parent = "(SELECT parent FROM versions WHERE id = :version)"
             connection.execute(f"UPDATE versions SET parent = {parent} WHERE parent = :version", {"version": version})
             connection.execute("DELETE FROM versions WHERE id = ?", (version,))
 
     def finish(self, versions: Sequence[int]) -> None:
-        with self._writing() as connection:
+        with self.writing() as connection:
             connection.executemany("UPDATE versions SET finished = 1 WHERE id = ?", [(version,) for version in versions])
 
     def version(self, piece: str, version: int) -> dict[str, Any]:
@@ -313,7 +316,7 @@ class Store:
 
         So whoever does not know whether their notes arrived sends them again.
         """
-        with self._writing() as connection:
+        with self.writing() as connection:
             row = connection.execute("SELECT n_notes FROM versions WHERE id = ?", (version,)).fetchone()
             if row is None or (place or 0) > row["n_notes"]:
                 raise Vanished
