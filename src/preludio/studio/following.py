@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
@@ -12,21 +11,18 @@ from fastapi.responses import StreamingResponse
 
 from preludio.studio.house import House, InHouse
 from preludio.studio.pieces import PROBLEMS, PiecePath, whole, whole_version
-from preludio.studio.streams import written
+from preludio.studio.streams import Events, described
 from preludio.studio.turns import Event, Ticket
 
 router = APIRouter(prefix="/api", responses=PROBLEMS)
-EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Server-sent events: `piece` (piece, as `GET /api/pieces/{piece}` answers, and takes, their versions), then what "
-        "`POST /api/compose` says from there on. A note may come twice. The stream ends with the composition, at once if there is none.",
-        "content": {"text/event-stream": {}},
-    }
-}
+EVENTS = described(
+    "`piece` (piece, as `GET /api/pieces/{piece}` answers, and takes, their versions), then what `POST /api/compose` says from there on. "
+    "A note may come twice. The stream ends with the composition, at once if there is none."
+)
 
 
 @router.get("/pieces/{piece}/follow", response_class=StreamingResponse, responses=EVENTS, tags=["compose"])
-async def follow(piece: PiecePath, house: InHouse) -> StreamingResponse:
+async def follow(piece: PiecePath, house: InHouse) -> Events:
     """Looks on while somebody composes in a piece. Going away disturbs nobody."""
     ticket = house.compositions.working_on(piece)
     queue = None if ticket is None else ticket.follow()  # before the store is read, so that no note falls between
@@ -35,7 +31,7 @@ async def follow(piece: PiecePath, house: InHouse) -> StreamingResponse:
     except BaseException:
         _leave(ticket, queue)
         raise
-    return StreamingResponse(written(_events(shown, ticket, queue)), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+    return Events(_events(shown, queue), lambda: _leave(ticket, queue))
 
 
 def _shown(house: House, piece: str) -> Event:
@@ -43,13 +39,10 @@ def _shown(house: House, piece: str) -> Event:
     return {"event": "piece", "piece": facts, "takes": [whole_version(house, piece, version) for version in facts["choosing"]]}
 
 
-async def _events(shown: Event, ticket: Ticket | None, queue: asyncio.Queue[Event | None] | None) -> AsyncIterator[Event]:
-    try:
-        yield shown
-        while queue is not None and (event := await queue.get()) is not None:
-            yield event
-    finally:
-        _leave(ticket, queue)
+async def _events(shown: Event, queue: asyncio.Queue[Event | None] | None) -> AsyncIterator[Event]:
+    yield shown
+    while queue is not None and (event := await queue.get()) is not None:
+        yield event
 
 
 def _leave(ticket: Ticket | None, queue: asyncio.Queue[Event | None] | None) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from enum import StrEnum
 from pathlib import Path
 from threading import Event as Flag
@@ -29,30 +29,39 @@ from preludio.studio.wishes import ComposeWish, Phrase
 
 router = APIRouter(prefix="/api", responses=PROBLEMS)
 
-EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Server-sent events: `queued` (place), `started` (piece, versions, from_ms, kept), `notes` (rows as in a version, "
-        "by take), `done`, `error` (code, message). Going away stops the work.",
-        "content": {"text/event-stream": {}},
-    }
-}
+
+def described(events: str) -> dict[int | str, dict[str, Any]]:
+    """A stream of these events, for the API's description."""
+    return {200: {"description": f"Server-sent events: {events}", "content": {"text/event-stream": {}}}}
+
+
+EVENTS = described(
+    "`queued` (place), `started` (piece, versions, from_ms, kept), `notes` (rows as in a version, by take), `done`, "
+    "`error` (code, message). Going away stops the work."
+)
 
 
 class Events(StreamingResponse):
-    """A ticket's events as they come. When the listener goes, however that happens, the work is told to stop."""
+    """Events as they come."""
 
-    def __init__(self, turns: Turns, ticket: Ticket) -> None:
-        super().__init__(written(turns.events(ticket)), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
-        self._turns, self._ticket = turns, ticket
+    def __init__(self, events: AsyncIterator[Event], leave: Callable[[], None]) -> None:
+        """leave: what is to be done when the listener goes, however that happens."""
+        super().__init__(_written(events), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+        self._leave = leave
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._turns.leave(self._ticket)
+            self._leave()
 
 
-async def written(events: AsyncIterator[Event]) -> AsyncIterator[str]:
+def _told(turns: Turns, ticket: Ticket) -> Events:
+    """What comes of some work, which stops when nobody listens."""
+    return Events(turns.events(ticket), lambda: turns.leave(ticket))
+
+
+async def _written(events: AsyncIterator[Event]) -> AsyncIterator[str]:
     async for event in events:
         kind = event["event"]
         yield f"event: {kind}\ndata: {json.dumps({name: value for name, value in event.items() if name != 'event'})}\n\n"
@@ -65,7 +74,7 @@ async def compose(wish: ComposeWish, house: InHouse) -> Events:
         await run_in_threadpool(house.store.piece, wish.piece)  # vanished? say so before the stream begins
     place, shape = Place(wish.piece, wish.from_ms, wish.seen), wish.wish(wish.takes)
     ticket = house.compositions.enter(lambda tell, stop: house.studio.compose(place, shape, tell, stop))
-    return Events(house.compositions, ticket)
+    return _told(house.compositions, ticket)
 
 
 @router.post("/answer", response_class=StreamingResponse, responses=EVENTS, tags=["compose"])
@@ -73,7 +82,7 @@ async def answer(phrase: Phrase, house: InHouse) -> Events:
     """Goes on from a phrase, in its time. Nothing is kept: send what was heard to `/api/pieces/{piece}/notes`."""
     performance = music_of(phrase.notes).performance
     ticket = house.answers.enter(lambda tell, stop: house.studio.answer(performance, phrase.wish(), tell, stop))
-    return Events(house.answers, ticket)
+    return _told(house.answers, ticket)
 
 
 class Format(StrEnum):
