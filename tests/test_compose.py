@@ -33,6 +33,7 @@ class MockSession:
 
     def __init__(self, engine: MockEngine, rows: list[list[int]]) -> None:
         self.engine, self.rows = engine, rows
+        self.begun = np.zeros((len(rows), VOCAB_SIZE), dtype=np.float32)
 
     @property
     def position(self) -> int:
@@ -50,11 +51,18 @@ class MockSession:
     def step(self, ids: npt.NDArray[np.integer]) -> Logits:
         return self.feed(ids[:, None])
 
-    def step_and_draw(self, ids: Sequence[int], draws: Sequence[Draw]) -> list[int]:
-        return [draw(logits) for draw, logits in zip(draws, self.step(np.array(ids)), strict=True)]
+    def begin(self, ids: Sequence[int]) -> None:
+        self.begun = self.step(np.array(ids))
+
+    def draw(self, draws: Sequence[Draw]) -> list[int]:
+        drawn = [draw(logits) for draw, logits in zip(draws, self.begun, strict=True)]
+        self.begin(drawn)
+        return drawn
 
     def fork(self, rows: Sequence[int]) -> MockSession:
-        return MockSession(self.engine, [[*self.rows[row]] for row in rows])
+        session = MockSession(self.engine, [[*self.rows[row]] for row in rows])
+        session.begun = self.begun[list(rows)]
+        return session
 
     def rewind(self, n: int) -> None:
         raise NotImplementedError

@@ -94,6 +94,7 @@ class AnyMixture(RuleBasedStateMachine):
         self.session = open_engine(self.checkpoint, self.engine).session(batch)
         self.ids = np.empty((batch, 0), dtype=np.int64)
         self.logits: np.ndarray | None = None
+        self.following: np.ndarray | None = None  # the logits of a step that has begun
         self.rng = np.random.default_rng(seed)
 
     def more(self, n: int) -> np.ndarray:
@@ -101,22 +102,33 @@ class AnyMixture(RuleBasedStateMachine):
         self.ids = np.concatenate([self.ids, new], axis=1)
         return new
 
+    def hear(self, logits: np.ndarray | None) -> None:
+        self.logits, self.following = logits, None
+
     @rule(n=st.one_of(st.integers(1, 30), st.sampled_from([255, 256, 257, 600])))
     def feed(self, n: int) -> None:
-        self.logits = self.session.feed(self.more(n))
+        self.hear(self.session.feed(self.more(n)))
 
     @rule()
     def step(self) -> None:
-        self.logits = self.session.step(self.more(1)[:, 0])
+        self.hear(self.session.step(self.more(1)[:, 0]))
 
+    @rule()
+    def begin_a_step(self) -> None:
+        """Whatever comes next finds it done. A twin makes the same at the same time."""
+        self.twin, ids = self.session.fork(range(len(self.ids))), self.more(1)[:, 0]
+        self.session.begin(ids.tolist())
+        self.logits = self.following = self.twin.step(ids)
+
+    @precondition(lambda self: self.following is not None)
     @rule(top_p=st.sampled_from([0.5, 1.0]))
-    def step_and_draw(self, top_p: float) -> None:
-        """What is drawn is drawn from the very logits of `step`."""
-        before, ids = self.session.fork(range(len(self.ids))), self.more(1)[:, 0]
-        draws = [Draw(Filters(top_p=top_p), id_range(row, VOCAB_SIZE), float(self.rng.random())) for row in range(len(ids))]
-        drawn = self.session.step_and_draw(ids.tolist(), draws)
-        self.logits = before.step(ids)
-        assert drawn == [draw(logits) for draw, logits in zip(draws, self.logits, strict=True)]
+    def draw(self, top_p: float) -> None:
+        """What is drawn is drawn from the very logits of `step`, and fed."""
+        draws = [Draw(Filters(top_p=top_p), id_range(row, VOCAB_SIZE), float(self.rng.random())) for row in range(len(self.ids))]
+        drawn = self.session.draw(draws)
+        assert drawn == [draw(logits) for draw, logits in zip(draws, self.following, strict=True)]
+        self.ids = np.concatenate([self.ids, np.array(drawn)[:, None]], axis=1)
+        self.logits = self.following = self.twin.step(np.array(drawn))
 
     @rule(data=st.data())
     def fork(self, data: st.DataObject) -> None:
@@ -125,18 +137,21 @@ class AnyMixture(RuleBasedStateMachine):
         self.session, self.ids = before.fork(rows), self.ids[rows]
         before.step(np.zeros(before_rows, dtype=np.int64))  # the original goes its own way and touches nothing of the fork
         self.logits = None
+        if self.following is not None:
+            self.twin, self.following = self.twin.fork(rows), self.following[rows]
 
-    @precondition(lambda self: self.session.rewindable > 0)
+    @precondition(lambda self: self.ids.shape[1])
     @rule(data=st.data())
     def rewind(self, data: st.DataObject) -> None:
-        n = data.draw(st.integers(1, self.session.rewindable))
+        n = data.draw(st.integers(0, self.session.rewindable))
         self.session.rewind(n)
         self.ids = self.ids[:, : self.ids.shape[1] - n]
-        self.logits = None
+        self.hear(None)
 
     @invariant()
     def agrees(self) -> None:
-        assert self.session.position == self.ids.shape[1]
+        if self.following is None:  # else the question would end the step
+            assert self.session.position == self.ids.shape[1]
         if self.logits is not None:
             assert_equal_logits(self.logits, reference_logits(self.checkpoint, self.ids)[:, -1])
 

@@ -295,12 +295,22 @@ def test_wrong_use_is_an_error_and_not_a_crash(memory: Callable[[], int]) -> Non
     with pytest.raises(AssertionError, match="cannot take back"):
         session.rewind(1)
     draw = Draw(Filters(), allowed=1, chance=0.5)
-    for two, draws, wrong_part in (([0], [draw], "1 ids"), ([0, 391], [draw, draw], "outside"), ([0, 0], [draw], "1 draws")):
+    for two, wrong_part in (([0], "1 ids"), ([0, 391], "outside")):
         with pytest.raises(AssertionError, match=wrong_part):
-            session.step_and_draw(two, draws)
+            session.begin(two)
+    with pytest.raises(AssertionError, match="no step has begun"):
+        session.draw([draw, draw])
     assert session.position == 0
+    session.begin([0, 0])
+    with pytest.raises(AssertionError, match="1 draws"):
+        session.draw([draw])
     with pytest.raises(AssertionError, match="no id is allowed"):
-        session.step_and_draw([0, 0], [draw, Draw(Filters(), allowed=0, chance=0.5)])
+        session.draw([draw, Draw(Filters(), allowed=0, chance=0.5)])
+    assert session.draw([draw, draw]) == [0, 0]
+    assert session.position == 2
+    session.rewind(1)
+    with pytest.raises(AssertionError, match="no step has begun"):
+        session.draw([draw, draw])
     with pytest.raises(AssertionError, match="no id is allowed"):
         draw_one(np.zeros(391, dtype=np.float32), Draw(Filters(), allowed=0, chance=0.5))
     assert memory() > 0

@@ -81,6 +81,7 @@ class Composer:
         [logits] = session.feed(prompt.context[None])
         session = session.fork([0] * len(takes))
         chosen = [take.next_draw()(logits) for take in takes]
+        session.begin(chosen)
         for step in itertools.count():
             for take, token in zip(takes, chosen, strict=True):
                 for note in take.push(token):
@@ -91,6 +92,5 @@ class Composer:
             if not going_on:
                 return
             if len(going_on) < len(takes):
-                takes, chosen = [takes[row] for row in going_on], [chosen[row] for row in going_on]
-                session = session.fork(going_on)
-            chosen = session.step_and_draw(chosen, [take.next_draw() for take in takes])
+                takes, session = [takes[row] for row in going_on], session.fork(going_on)
+            chosen = session.draw([take.next_draw() for take in takes])

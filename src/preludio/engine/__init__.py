@@ -70,11 +70,14 @@ class Session(Protocol):
     def step(self, ids: IdBatch) -> Logits:
         """ids (batch,) -> logits (batch, 391)."""
 
-    def step_and_draw(self, ids: Sequence[int], draws: Sequence[Draw]) -> list[int]:
-        """A step by these ids, one for each sequence, and what each draw takes of its logits: the next ids."""
+    def begin(self, ids: Sequence[int]) -> None:
+        """Starts a step by these ids, one for each sequence. The engine may be at it while the caller goes on; any other call waits for its end."""
+
+    def draw(self, draws: Sequence[Draw]) -> list[int]:
+        """What each draw takes of the logits of the step that has begun: the next ids. The step by these begins."""
 
     def fork(self, rows: Sequence[int]) -> Session:
-        """A new session whose sequence i is this one's sequence rows[i]: to multiply, to drop, to reorder."""
+        """A new session whose sequence i is this one's sequence rows[i]: to multiply, to drop, to reorder. A step that has begun goes on there."""
 
     def rewind(self, n: int) -> None:
         """Takes back the last n ids of each sequence; n <= rewindable."""

@@ -114,6 +114,7 @@ class NumpySession:
         self.rings = rings
         self.position = position
         self._oldest = 0  # positions before this one have been overwritten
+        self._begun: Floats | None = None  # the logits of a step that nothing was drawn from yet
 
     @property
     def batch(self) -> int:
@@ -135,18 +136,26 @@ class NumpySession:
     def step(self, ids: npt.NDArray[np.integer[Any]]) -> Floats:
         return self._logits(self._forward(np.asarray(ids)[:, None])[:, 0])
 
-    def step_and_draw(self, ids: Sequence[int], draws: Sequence[Callable[[Floats], int]]) -> list[int]:
-        return [draw(logits) for draw, logits in zip(draws, self.step(np.array(ids)), strict=True)]
+    def begin(self, ids: Sequence[int]) -> None:
+        self._begun = self.step(np.array(ids))
+
+    def draw(self, draws: Sequence[Callable[[Floats], int]]) -> list[int]:
+        assert self._begun is not None, "no step has begun"
+        drawn = [draw(logits) for draw, logits in zip(draws, self._begun, strict=True)]
+        self.begin(drawn)
+        return drawn
 
     def fork(self, rows: Sequence[int]) -> NumpySession:
         slots = self.rings[0][0].slots
         session = NumpySession(self.engine, self._copied(rows, self._oldest, slots), self.position)
         session._oldest = self._oldest
+        session._begun = None if self._begun is None else self._begun[list(rows)]
         return session
 
     def rewind(self, n: int) -> None:
         assert 0 <= n <= self.rewindable, f"cannot take back {n} ids, only {self.rewindable}"
         self.position -= n
+        self._begun = None
 
     def _feed(self, ids: npt.NDArray[np.integer[Any]]) -> list[Floats]:
         """The final residual rows (batch, n of a block, d_model), block by block."""
@@ -166,6 +175,7 @@ class NumpySession:
             hidden = np.maximum(_norm(x, weights.feed_forward_norm) @ weights.feed_forward_in, 0)
             x = x + np.square(hidden, out=hidden) @ weights.feed_forward_out
         self.position += ids.shape[1]
+        self._begun = None
         return x
 
     def _make_room(self, n: int) -> None:

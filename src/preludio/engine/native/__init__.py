@@ -115,16 +115,22 @@ class NativeSession:
 
     def step(self, ids: IdBatch) -> Floats:
         room = self._filled_room(ids.tolist())
-        at_ids, _, at_logits = room.addresses
-        outcome = self._library.session_feed(self._handle, at_ids, 1, False, at_logits)
+        outcome = self._library.session_feed(self._handle, room.at_ids, 1, False, room.at_logits)
         if outcome:
             refuse(outcome)
         return room.logits.copy()
 
-    def step_and_draw(self, ids: Sequence[int], draws: Sequence[Draw]) -> list[int]:
-        room = self._filled_room(ids)
+    def begin(self, ids: Sequence[int]) -> None:
+        outcome = self._library.session_begin(self._handle, self._filled_room(ids).at_ids)
+        if outcome:
+            refuse(outcome)
+
+    def draw(self, draws: Sequence[Draw]) -> list[int]:
+        room = self._room
+        if room is None:
+            room = self._room = Room(self.batch, self._vocabulary)
         room.put(draws)
-        outcome = self._library.session_step_and_draw(self._handle, *room.addresses)
+        outcome = self._library.session_draw(self._handle, room.at_choices, room.at_ids)
         if outcome:
             refuse(outcome)
         drawn: list[int] = room.ids[:]
@@ -150,7 +156,9 @@ class NativeSession:
 
     def rewind(self, n: int) -> None:
         outcome = self._library.session_rewind(self._handle, n)
-        assert outcome == Outcome.DONE, f"cannot take back {n} ids, only {self.rewindable}"
+        assert outcome != Outcome.TOO_FAR, f"cannot take back {n} ids, only {self.rewindable}"
+        if outcome:
+            refuse(outcome)
 
     def _blocks(self, ids: IdBatch, wants_all: bool) -> list[Floats]:
         """Blocks, so that Ctrl-C is heard between them."""
@@ -173,7 +181,7 @@ def draw_one(logits: Floats, draw: Draw) -> int:
     """logits (n,) of a step made before -> an id."""
     row, room = np.ascontiguousarray(logits, dtype=np.float32), Room(1, len(logits))
     room.put([draw])
-    drawn: int = library().draw(row.ctypes.data, len(row), room.addresses[1])
+    drawn: int = library().draw(row.ctypes.data, len(row), room.at_choices)
     return drawn if drawn >= 0 else refuse(Outcome.NONE_ALLOWED)
 
 

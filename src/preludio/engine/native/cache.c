@@ -98,7 +98,7 @@ struct session *session_open(struct engine *e, int batch) {
 }
 
 struct session *session_fork(struct session *s, const int32_t *rows, int n, int *why) {
-    if (atomic_flag_test_and_set(&s->busy)) return *why = IN_USE, NULL;
+    if ((*why = session_enter(s)) != DONE) return NULL;
     struct session *fork = session_open(s->engine, n);
     *why = NO_MEMORY;
     if (fork) {
@@ -110,29 +110,17 @@ struct session *session_fork(struct session *s, const int32_t *rows, int n, int 
             if (page) atomic_fetch_add(&page->owners, 1);
             fork->pages[i] = page;
         }
+        if (!step_fork(s, rows, fork)) session_close(fork), fork = NULL;
     }
-    atomic_flag_clear(&s->busy);
+    session_leave(s);
     return fork;
 }
 
 void session_close(struct session *s) {
     if (!s) return;
+    step_close(s);
     size_t slots = (size_t)s->batch * s->engine->ring;
     for (size_t i = 0; i < slots; i++) page_drop(s->engine, s->pages[i]);
     memory_free(s->pages, slots * sizeof *s->pages);
     memory_free(s, sizeof *s);
-}
-
-int64_t session_position(const struct session *s) { return s->position; }
-
-int64_t session_rewindable(const struct session *s) {
-    if (s->oldest == 0) return s->position;
-    int64_t n = s->position - s->oldest - (s->engine->config.window - 1); /* where one lands, the whole window before must be there */
-    return n > 0 ? n : 0;
-}
-
-int session_rewind(struct session *s, int64_t n) {
-    if (n < 0 || n > session_rewindable(s)) return TOO_FAR;
-    s->position -= n;
-    return DONE;
 }

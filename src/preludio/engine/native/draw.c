@@ -115,12 +115,3 @@ int draw(const float *logits, int ids, const struct choice *c) {
     for (int i = 0; i < kept && (!i || sum <= c->chance * total); i++) sum += likeliest(&u, last = i);
     return u.order_ids[last];
 }
-
-int session_step_and_draw(struct session *s, int32_t *ids, const struct choice *choices, float *logits) {
-    int vocabulary = s->engine->config.vocabulary, outcome = session_feed(s, ids, 1, 0, logits);
-    for (int row = 0; row < s->batch && outcome == DONE; row++) {
-        ids[row] = draw(logits + (size_t)row * vocabulary, vocabulary, &choices[row]);
-        if (ids[row] < 0) outcome = NONE_ALLOWED;
-    }
-    return outcome;
-}

@@ -70,13 +70,33 @@ struct engine {
     int n_pages;
 };
 
+/* A step that has begun. KEPT: nobody is at it. STEPPED: its logits are there, and nothing is drawn from them yet. */
+struct step {
+    enum { RESTING, KEPT, UNDER_WAY, STEPPED } stage;
+    int outcome;
+    uint64_t ticket;
+    int32_t *ids;  /* [sequence] */
+    float *logits; /* [sequence][vocabulary] */
+    size_t bytes;  /* of both */
+};
+
 struct session {
     struct engine *engine;
     int batch;
     int64_t position, oldest; /* positions before `oldest` are gone */
     struct page **pages;      /* [sequence][ring] */
-    atomic_flag busy;
+    atomic_flag busy;         /* a thread is at it */
+    struct step step;
 };
+
+/* step.c */
+int session_enter(struct session *s); /* DONE: the session is the caller's until it leaves, and no step is under way */
+void session_leave(struct session *s);
+int step_fork(const struct session *s, const int32_t *rows, struct session *fork); /* what was begun goes on there; 0: no memory */
+void step_close(struct session *s);
+
+/* forward.c */
+int session_pass(struct session *s, const int32_t *ids, int n, int wants_all, float *logits, int workers); /* `session_feed`, entered */
 
 /* cache.c */
 size_t cache_head_bytes(const struct engine *e);                  /* in a page: keys and values of a head, panel by panel */

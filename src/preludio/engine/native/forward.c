@@ -203,7 +203,7 @@ static void forward(struct pass *p, int workers, const int32_t *ids) {
 }
 
 /* Sequences a few at a time, as many as the scratch has room for. */
-static int feed(struct session *s, const int32_t *ids, int n, int wants_all, float *logits) {
+int session_pass(struct session *s, const int32_t *ids, int n, int wants_all, float *logits, int workers) {
     struct engine *e = s->engine;
     struct workspace *w = workspace_take(e);
     if (!w || !cache_prepare(s, n)) {
@@ -211,7 +211,6 @@ static int feed(struct session *s, const int32_t *ids, int n, int wants_all, flo
         return NO_MEMORY;
     }
     struct pass p = {.e = e, .s = s, .w = w, .n = n, .stride = wants_all ? 1 : n, .last = wants_all ? 0 : n - 1};
-    int workers = team_begin(e->threads);
     p.heads = heads_an_item(e->config.n_heads, workers);
     for (p.first = 0; p.first < s->batch; p.first += AT_ONCE / n) {
         int rows = s->batch - p.first < AT_ONCE / n ? s->batch - p.first : AT_ONCE / n;
@@ -219,20 +218,9 @@ static int feed(struct session *s, const int32_t *ids, int n, int wants_all, flo
         p.logits = logits + (size_t)p.first * (wants_all ? n : 1) * e->config.vocabulary;
         forward(&p, workers, ids + (size_t)p.first * n);
     }
-    team_end(workers);
     workspace_return(e, w);
     s->position += n;
     return DONE;
-}
-
-int session_feed(struct session *s, const int32_t *ids, int n, int wants_all, float *logits) {
-    if (n < 1 || n > AT_ONCE) return TOO_FAR;
-    for (int64_t i = 0; i < (int64_t)s->batch * n; i++)
-        if (ids[i] < 0 || ids[i] >= s->engine->config.vocabulary) return BAD_ID;
-    if (atomic_flag_test_and_set(&s->busy)) return IN_USE;
-    int outcome = feed(s, ids, n, wants_all, logits);
-    atomic_flag_clear(&s->busy);
-    return outcome;
 }
 
 int has_instructions(const char *name) { return kernels_find(name) != NULL; }

@@ -30,6 +30,7 @@ class Outcome(enum.IntEnum):
     IN_USE = -4
     TOO_FAR = -5
     NONE_ALLOWED = -6
+    NOT_BEGUN = -7
 
 
 _POINTER, _INT, _LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
@@ -45,7 +46,8 @@ _FUNCTIONS = {
     "session_rewindable": (_LONG, [_POINTER]),
     "session_rewind": (_INT, [_POINTER, _LONG]),
     "session_feed": (_INT, [_POINTER, _POINTER, _INT, _INT, _POINTER]),
-    "session_step_and_draw": (_INT, [_POINTER, _POINTER, _POINTER, _POINTER]),
+    "session_begin": (_INT, [_POINTER, _POINTER]),
+    "session_draw": (_INT, [_POINTER, _POINTER, _POINTER]),
     "draw": (_INT, [_POINTER, _INT, _POINTER]),
     "has_instructions": (_INT, [ctypes.c_char_p]),
     "memory_used": (_LONG, []),
@@ -89,5 +91,6 @@ def refuse(outcome: int) -> NoReturn:
             Outcome.IN_USE: "the session is at work in another thread",
             Outcome.TOO_FAR: "more tokens than a block has",
             Outcome.NONE_ALLOWED: "no id is allowed",
+            Outcome.NOT_BEGUN: "no step has begun",
         }[Outcome(outcome)]
     )

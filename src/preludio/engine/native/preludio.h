@@ -15,7 +15,7 @@ struct config {
     int32_t vocabulary, d_model, n_heads, n_layers, d_ff, window, relative_per_head;
 };
 
-enum outcome { DONE = 0, NO_MEMORY = -1, NOT_FINITE = -2, BAD_ID = -3, IN_USE = -4, TOO_FAR = -5, NONE_ALLOWED = -6 };
+enum outcome { DONE = 0, NO_MEMORY = -1, NOT_FINITE = -2, BAD_ID = -3, IN_USE = -4, TOO_FAR = -5, NONE_ALLOWED = -6, NOT_BEGUN = -7 };
 
 struct engine;
 struct session;
@@ -32,8 +32,8 @@ EXPORT int64_t engine_step_bytes(const struct engine *engine, int context); /* t
 EXPORT struct session *session_open(struct engine *engine, int batch);
 EXPORT struct session *session_fork(struct session *session, const int32_t *rows, int n, int *why);
 EXPORT void session_close(struct session *session);
-EXPORT int64_t session_position(const struct session *session);
-EXPORT int64_t session_rewindable(const struct session *session);
+EXPORT int64_t session_position(struct session *session);
+EXPORT int64_t session_rewindable(struct session *session);
 EXPORT int session_rewind(struct session *session, int64_t n);
 
 /* ids [batch][n], n <= 256 -> logits [batch][vocabulary] of what follows the last, or, with `all`, [batch][n][vocabulary]. */
@@ -43,15 +43,20 @@ enum { MOST_IDS = 1024 };
 
 /* How an id is drawn; a temperature of 0 takes the likeliest. `chance` is in [0, 1); `allowed` has a bit for each id. */
 struct choice {
-    double chance, temperature, top_p, min_p;
+    double temperature, top_p, min_p;
     int64_t top_k;
+    double chance;
     uint64_t allowed[MOST_IDS / 64];
 };
 
 EXPORT int draw(const float *logits, int ids, const struct choice *choice); /* -1: none is allowed */
 
-/* A step by ids [batch], and what each choice draws from its logits in their place; `logits` is room for [batch][vocabulary]. */
-EXPORT int session_step_and_draw(struct session *session, int32_t *ids, const struct choice *choices, float *logits);
+/* Starts a step by ids [batch] and returns, mostly before it is done: any other call on this session waits for its end. */
+EXPORT int session_begin(struct session *session, const int32_t *ids);
+
+/* What each choice draws from the logits of the step that has begun -> ids [batch], by which the next step begins. After NONE_ALLOWED the
+   same logits can be drawn from once more; calls other than this one and `session_fork` forget them. */
+EXPORT int session_draw(struct session *session, const struct choice *choices, int32_t *ids);
 
 EXPORT int has_instructions(const char *name);
 EXPORT int64_t memory_used(void); /* bytes, by all engines and sessions of this process */

@@ -17,7 +17,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 MOST_IDS = 1024
-_CHOICE = struct.Struct(f"=4dq{MOST_IDS // 8}s")  # `struct choice` of preludio.h
+_CHOICE = struct.Struct(f"=3dqd{MOST_IDS // 8}s")  # `struct choice` of preludio.h
 
 
 class Draw(Protocol):
@@ -32,7 +32,7 @@ class Draw(Protocol):
 
 
 class Room:
-    """Room for a step of `batch` sequences; its addresses are those of ids, choices and logits."""
+    """Room for a step of `batch` sequences."""
 
     def __init__(self, batch: int, vocabulary: int) -> None:
         self.ids: Any = (ctypes.c_int32 * batch)()
@@ -40,12 +40,12 @@ class Room:
         self._choices = bytearray(batch * _CHOICE.size)
         self._n_bytes = -(-vocabulary // 8)
         at = ctypes.addressof((ctypes.c_char * len(self._choices)).from_buffer(self._choices))
-        self.addresses = ctypes.addressof(self.ids), at, self.logits.ctypes.data
+        self.at_ids, self.at_choices, self.at_logits = ctypes.addressof(self.ids), at, self.logits.ctypes.data
 
     def put(self, draws: Sequence[Draw]) -> None:
         """How the next id of each sequence is drawn."""
         assert len(draws) == len(self.ids), f"{len(draws)} draws for a batch of {len(self.ids)}"
         at, choices, n_bytes = 0, self._choices, self._n_bytes
         for draw in draws:
-            _CHOICE.pack_into(choices, at, draw.chance, *draw.filters, draw.allowed.to_bytes(n_bytes, "little"))
+            _CHOICE.pack_into(choices, at, *draw.filters, draw.chance, draw.allowed.to_bytes(n_bytes, "little"))
             at += _CHOICE.size

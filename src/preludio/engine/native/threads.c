@@ -11,10 +11,16 @@ void team_run(int workers, int items, work *each, void *job) {
 
 void team_end(int workers) { (void)workers; }
 
+uint64_t team_hand_over(int wanted, lead *each, void *job) {
+    (void)wanted, (void)each, (void)job;
+    return 0;
+}
+
+void team_join(uint64_t ticket) { (void)ticket; }
+
 #else
 
 #include <stdatomic.h>
-#include <stdint.h>
 
 /* ---- What is needed of the system: a thread, a lock, a bell, a clock. ---- */
 
@@ -87,8 +93,10 @@ static int thread_start(int self) {
     return !failed;
 }
 
+static void hold_pool(void);
+static void release_pool(void);
 static void forget_helpers(void);
-static void watch_forks(void) { pthread_atfork(NULL, NULL, forget_helpers); }
+static void watch_forks(void) { pthread_atfork(hold_pool, release_pool, forget_helpers); }
 
 #endif
 
@@ -108,9 +116,14 @@ static void breathe(void) {}
 
    The words below are all that a helper reads before it has claimed an item; with an item claimed, the loop cannot end, so what the
    leader wrote before it shared the items out stays as it is. A helper that was away for whole loops can do no harm: either its claim
-   fails, or it is a claim on the loop that runs now. */
+   fails, or it is a claim on the loop that runs now.
 
-enum { SPIN_NS = 50000, LOOK_AT_CLOCK = 32 };
+   A job that is handed over is led by the first helper. Whoever handed it over is worker 0 once it joins, and away until then. The pool is
+   released by the one that leaves last, so that no other job finds a worker 0 that is still about. */
+
+enum { SPIN_NS = 50000, LOOK_AT_CLOCK = 32, FIRST_HELPER = 1 };
+
+enum stage { OVER, OFFERED, LED, JOINED, STAGES }; /* of a job that is handed over: who is at it */
 
 typedef struct {
     _Alignas(128) _Atomic uint64_t next_end; /* the next item to claim, and in the upper half the end */
@@ -120,7 +133,12 @@ static struct {
     range_t ranges[MOST_WORKERS];
     _Alignas(128) work *each;
     void *job;
-    _Atomic int size;             /* workers there are, the leader included */
+    int leader;                   /* the worker that runs the loops */
+    lead *led;                    /* what was handed over */
+    void *led_job;
+    int led_workers;
+    _Alignas(128) _Atomic uint64_t handed; /* the last ticket, times STAGES, and its stage */
+    _Alignas(128) _Atomic int size; /* workers there are, the leader included */
     _Alignas(128) _Atomic int helped; /* items of this loop that helpers have done */
     _Alignas(128) _Atomic int sleepers;
     _Atomic int leader_sleeps;
@@ -153,29 +171,99 @@ static int do_items(int self, int workers) {
     return done;
 }
 
-static void helper(int self) {
-    for (;;) {
-        int done = do_items(self, atomic_load(&pool.size));
-        if (done) {
-            atomic_fetch_add(&pool.helped, done);
-            if (atomic_load(&pool.leader_sleeps)) {
-                lock(&pool.mutex);
-                bell_ring(&pool.done);
-                unlock(&pool.mutex);
-            }
-        }
-        int64_t until = now_ns() + SPIN_NS;
-        for (int i = 1; !has_items(self) && (i % LOOK_AT_CLOCK || now_ns() < until); i++) breathe();
-        if (has_items(self)) continue;
+static void help(int self) {
+    int done = do_items(self, atomic_load(&pool.size));
+    if (!done) return;
+    atomic_fetch_add(&pool.helped, done);
+    if (atomic_load(&pool.leader_sleeps)) {
         lock(&pool.mutex);
-        atomic_fetch_add(&pool.sleepers, 1);
-        while (!has_items(self)) bell_wait(&pool.go, &pool.mutex);
-        atomic_fetch_sub(&pool.sleepers, 1);
+        bell_ring(&pool.done);
         unlock(&pool.mutex);
     }
 }
 
+/* Looks for a while, then sleeps, until there are items or `handed` is no longer at `stage`. */
+static void wait_for_work(int self, uint64_t stage) {
+    int64_t until = now_ns() + SPIN_NS;
+    for (int i = 1; i % LOOK_AT_CLOCK || now_ns() < until; i++) {
+        if (has_items(self) || atomic_load_explicit(&pool.handed, memory_order_acquire) != stage) return;
+        breathe();
+    }
+    lock(&pool.mutex);
+    atomic_fetch_add(&pool.sleepers, 1);
+    while (!has_items(self) && atomic_load(&pool.handed) == stage) bell_wait(&pool.go, &pool.mutex);
+    atomic_fetch_sub(&pool.sleepers, 1);
+    unlock(&pool.mutex);
+}
+
+static void wake_sleepers(void) {
+    atomic_thread_fence(memory_order_seq_cst);
+    if (!atomic_load(&pool.sleepers)) return;
+    lock(&pool.mutex);
+    bell_ring(&pool.go);
+    unlock(&pool.mutex);
+}
+
+static int move_on(uint64_t ticket, enum stage from, enum stage to) {
+    uint64_t stage = ticket * STAGES + from;
+    return atomic_compare_exchange_strong(&pool.handed, &stage, ticket * STAGES + to);
+}
+
+static void lead_job(uint64_t ticket, int self) {
+    pool.leader = self;
+    pool.led(pool.led_job, pool.led_workers);
+    pool.leader = 0;
+    if (move_on(ticket, LED, OVER)) {
+        atomic_flag_clear(&pool.taken);
+    } else { /* the one that joined releases the pool */
+        atomic_store(&pool.handed, ticket * STAGES + OVER);
+        wake_sleepers();
+    }
+}
+
+static void helper(int self) {
+    for (;;) {
+        uint64_t stage = atomic_load(&pool.handed);
+        if (self == FIRST_HELPER && move_on(stage / STAGES, OFFERED, LED)) lead_job(stage / STAGES, self);
+        help(self);
+        wait_for_work(self, stage);
+    }
+}
+
+uint64_t team_hand_over(int wanted, lead *each, void *job) {
+    int workers = team_begin(wanted);
+    if (workers <= 1) return 0;
+    pool.led = each;
+    pool.led_job = job;
+    pool.led_workers = workers;
+    uint64_t ticket = atomic_load(&pool.handed) / STAGES + 1;
+    atomic_store(&pool.handed, ticket * STAGES + OFFERED);
+    wake_sleepers();
+    return ticket;
+}
+
+void team_join(uint64_t ticket) {
+    if (move_on(ticket, OFFERED, OVER)) {
+        pool.led(pool.led_job, pool.led_workers);
+    } else if (move_on(ticket, LED, JOINED)) {
+        while (atomic_load(&pool.handed) != ticket * STAGES + OVER) {
+            help(0);
+            wait_for_work(0, ticket * STAGES + JOINED);
+        }
+    } else {
+        return;
+    }
+    atomic_flag_clear(&pool.taken);
+}
+
 #if !defined(_WIN32)
+/* No job is under way while a process forks: its leader would not follow into the child. */
+static void hold_pool(void) {
+    while (atomic_flag_test_and_set(&pool.taken)) breathe();
+}
+
+static void release_pool(void) { atomic_flag_clear(&pool.taken); }
+
 /* In a forked child there are no helpers, whatever they were doing; new ones start when they are needed. */
 static void forget_helpers(void) {
     pthread_mutex_init(&pool.mutex, NULL);
@@ -231,13 +319,8 @@ void team_run(int workers, int items, work *each, void *job) {
         uint64_t first = (uint64_t)((int64_t)items * worker / workers), end = (uint64_t)((int64_t)items * (worker + 1) / workers);
         atomic_store_explicit(&pool.ranges[worker].next_end, first | end << 32, memory_order_release);
     }
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load(&pool.sleepers)) {
-        lock(&pool.mutex);
-        bell_ring(&pool.go);
-        unlock(&pool.mutex);
-    }
-    int done = do_items(0, workers);
+    wake_sleepers();
+    int done = do_items(pool.leader, workers);
     if (done < items) wait_for_helpers(items - done);
 }
 

@@ -2,9 +2,12 @@
 #ifndef PRELUDIO_THREADS_H
 #define PRELUDIO_THREADS_H
 
+#include <stdint.h>
+
 enum { MOST_WORKERS = 64 };
 
 typedef void work(void *job, int item, int worker);
+typedef void lead(void *job, int workers);
 
 /* Takes the pool for some loops: how many workers there will be, the caller being number 0. It is 1 if another thread has the pool:
    nobody waits for it, the caller does all items alone. */
@@ -14,5 +17,12 @@ int team_begin(int wanted);
 void team_run(int workers, int items, work *each, void *job);
 
 void team_end(int workers);
+
+/* Takes the pool for a job that a helper leads: `each(job, workers)` runs its loops, while the caller goes on. A ticket; 0 if there is no
+   helper or another thread has the pool: then nothing has begun. */
+uint64_t team_hand_over(int wanted, lead *each, void *job);
+
+/* Helps until that job is over, or does it alone if no helper has come to it. From any thread, but from one at a time. */
+void team_join(uint64_t ticket);
 
 #endif
