@@ -1,9 +1,9 @@
 """What choosing an event costs where it happens, beside the engine's step: a part of `benchmarks/decoding.py`, which runs it.
 
-Alone in a loop it takes a fifth of the time: a step sweeps the caches that grammar, rules and draw live in. So a piece is composed, and
-after each of its events a second session makes the same step, at the same context and by the same id, with nothing around it. The
-difference is the cost. Of all events around a context the middle half counts: a moment in which the machine did something else is no
-choosing.
+Alone in a loop it takes a fifth of the time: a step sweeps the caches that grammar, rules and draw live in. And most of it is done while a
+step is under way, which has one worker less meanwhile. So a piece is composed, and after every few of its events a second session makes
+the same steps, at the same contexts and by the same ids, with nothing around them. The difference is the cost. Of all events around a
+context the middle half counts: a moment in which the machine did something else is no choosing.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from preludio.engine.native import NativeEngine
 
 N = PIECES[-1]
 CONTEXTS = (100, 1000, 2000)
+BLOCK = 16  # events composed, then as many steps of the twin
 WISHES = {
     "by default": Request(seconds=3600),
     "top-p 0.95": Request(seconds=3600, top_p=0.95),
@@ -52,14 +53,19 @@ def widened(given: Checkpoint, config: ModelConfig) -> Checkpoint:
 
 
 class Listening:
-    """An engine and its session. After each step a twin makes the same one; both are timed, the first with all that Python did before."""
+    """An engine and its session. After each block of events a twin makes the block's steps; both are timed, the first with all that Python did.
+
+    An event lasts from one draw's return to the next one's. The session's step is done before the twin begins, so that neither has the
+    other beside it; the event that this falls into counts on neither side, and so the first of each block does not.
+    """
 
     name = "listening"
 
     def __init__(self, engine: NativeEngine) -> None:
         self.config = engine.config
         self._session, self._twin = engine.session(), engine.session()
-        self._left = 0.0  # when the last step was handed back
+        self._ids: list[int] = []  # that the block's steps are by
+        self._left = 0.0  # when the last draw was handed back
         self.composed: list[float] = []
         self.stepped: list[float] = []
 
@@ -73,36 +79,49 @@ class Listening:
 
     def feed(self, ids: Any) -> Logits:
         self._twin.feed(ids)
-        logits = self._session.feed(ids)
-        self._left = time.perf_counter()
-        return logits
+        return self._session.feed(ids)
 
-    def step_and_draw(self, ids: Sequence[int], draws: Sequence[Draw]) -> list[int]:
-        drawn = self._session.step_and_draw(ids, draws)
+    def begin(self, ids: Sequence[int]) -> None:
+        self._session.begin(ids)
+        self._ids += ids
+
+    def draw(self, draws: Sequence[Draw]) -> list[int]:
+        drawn = self._session.draw(draws)
         returned = time.perf_counter()
-        array = np.array(ids)
-        began = time.perf_counter()
-        self._twin.step(array)
-        ended = time.perf_counter()
         self.composed.append(returned - self._left)
-        self.stepped.append(ended - began)
-        self._left = time.perf_counter()
+        if len(self._ids) == BLOCK:
+            self._step_the_twin()
+            returned = time.perf_counter()
+        self._ids += drawn
+        self._left = returned
         return drawn
+
+    def _step_the_twin(self) -> None:
+        assert self._session.position == self._twin.position + BLOCK + 1  # asking for it waits for the step that has begun
+        steps = np.array(self._ids)[:, None]
+        marks = [time.perf_counter()]
+        for ids in steps:
+            self._twin.step(ids)
+            marks.append(time.perf_counter())
+        self.stepped += np.diff(marks).tolist()
+        self._ids.clear()
 
 
 def chosen_and_stepped(engine: Callable[[], NativeEngine], wish: Request, repeat: int) -> dict[str, list[float]]:
     """Seconds of each event of a piece that is composed, and of each step alone."""
     heard = Listening(engine())
     stream = Composer(heard).stream(replace(wish, seed=repeat))
-    while len(heard.composed) < N:
+    while len(heard.stepped) < N:
         next(stream)
     return {key: np.round(seconds[:N], 7).tolist() for key, seconds in (("composed", heard.composed), ("stepped", heard.stepped))}
 
 
 def table(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[str]:
     """By wish, what each repeat found -> the cost in microseconds, and its share of the whole event."""
-    parts = {f"at context {context:,}": slice(context - AROUND, context + AROUND) for context in CONTEXTS}
-    parts |= {f"a piece of {N:,}": slice(N)}
+    event = np.arange(N)
+    counts = event % BLOCK > 0
+    parts = {f"at context {context:,}": counts & (abs(event - context) <= AROUND) for context in CONTEXTS}
+    parts |= {f"a piece of {N:,}": counts}
     yield f"| choosing | {' | '.join(parts)} |"
     yield "|---" * (1 + len(parts)) + "|"
     for name, repeats in found.items():
