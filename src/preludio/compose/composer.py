@@ -80,17 +80,21 @@ class Composer:
         session = self.engine.session()
         [logits] = session.feed(prompt.context[None])
         session = session.fork([0] * len(takes))
-        chosen = [take.next_draw()(logits) for take in takes]
+        draws = [take.draw for take in takes]
+        chosen = [draw(logits) for draw in draws]
         session.begin(chosen)
         for step in itertools.count():
+            over = False
             for take, token in zip(takes, chosen, strict=True):
                 for note in take.push(token):
                     yield take.number, note
-            going_on = [row for row, take in enumerate(takes) if not take.over]
-            if progress is not None and (step % STEPS_A_REPORT == 0 or not going_on):
+                over = over or take.over
+            if progress is not None and (step % STEPS_A_REPORT == 0 or over):
                 progress(min(take.composed_seconds for take in takes))
-            if not going_on:
-                return
-            if len(going_on) < len(takes):
+            if over:
+                going_on = [row for row, take in enumerate(takes) if not take.over]
+                if not going_on:
+                    return
                 takes, session = [takes[row] for row in going_on], session.fork(going_on)
-            chosen = session.draw([take.next_draw() for take in takes])
+                draws = [take.draw for take in takes]
+            chosen = session.draw(draws)

@@ -20,6 +20,7 @@ STRIKES, OFFS = id_range(NOTE_ON, NOTE_OFF), id_range(NOTE_OFF, TIME_SHIFT)
 SHIFTS, VELOCITIES, LAST = id_range(TIME_SHIFT, VELOCITY), id_range(VELOCITY, PAD), id_range(END, END + 1)
 KINDS = ((NOTE_ON, NOTE_OFF), (NOTE_OFF, TIME_SHIFT), (TIME_SHIFT, VELOCITY), (VELOCITY, PAD), (PAD, VOCAB_SIZE))
 
+SHIFT_STEPS = [shift_steps(token) for token in range(VOCAB_SIZE)]
 STEPS_PER_SECOND = 1000 // STEP_MS
 
 
@@ -88,7 +89,7 @@ class Ending:
             self._struck = True
             self._since_strike = self._silence = 0
         else:
-            shift = shift_steps(token)
+            shift = SHIFT_STEPS[token]
             self._since_strike += shift
             self._silence = 0 if self._grammar.sounding else self._silence + shift
         if self._closed_at is None:
@@ -96,7 +97,7 @@ class Ending:
 
     def _decide(self) -> None:
         """Whether this is the rest to close at, and else what is too early."""
-        steps, self.barred = self.steps, 0
+        steps, self.barred = self._grammar.step - self._start, 0
         if not self._struck:
             self.barred = LAST | SHIFTS if steps >= self._target else LAST
         elif steps >= self._target:
@@ -187,7 +188,7 @@ class SilenceGuard:
         if token < NOTE_OFF:
             self.debt = max(0, min(self.debt, self.LIMIT_STEPS) - self.PAID_BACK_STEPS)
         else:
-            self.debt += shift_steps(token)
+            self.debt += SHIFT_STEPS[token]
         self.alarmed = self.debt >= self.LIMIT_STEPS or (self.alarmed and self.debt > self.LIMIT_STEPS // 2)
         left = self.LIMIT_STEPS - self.debt
         self.barred = id_range(TIME_SHIFT + max(0, left), VELOCITY) if left < N_SHIFTS else 0
@@ -222,7 +223,11 @@ class LoopGuard:
     def push(self, token: int) -> None:
         if not self.first <= token < self.last:
             return
-        equal = self._equal_before(token)
+        here = self._n_heard = self._n_heard + 1
+        last, before = self._heard[token]
+        equal = before << here - last & self._periods  # bit d: this item equals the one d before
+        self._heard[token] = here, equal | 1
+        self._recent.appendleft(token)
         streaks = [equal] if equal else []
         for streak in self._streaks[: self._longest_streak - 1]:
             if not (streak := streak & equal):
@@ -237,15 +242,6 @@ class LoopGuard:
     def run(self, period: int) -> int:
         """For how many items the figure of that period repeats."""
         return self._runs.get(period) or sum(streak >> period & 1 for streak in self._streaks)
-
-    def _equal_before(self, token: int) -> int:
-        """Bit d: this item equals the one d before. Notes that it is heard."""
-        here = self._n_heard = self._n_heard + 1
-        last, before = self._heard[token]
-        equal = before << here - last & self._periods
-        self._heard[token] = here, equal | 1
-        self._recent.appendleft(token)
-        return equal
 
     def _count_runs(self, equal: int) -> None:
         changed = ((period, run + 1 if equal >> period & 1 else run - self.setback) for period, run in self._runs.items())
@@ -319,11 +315,11 @@ def guards() -> list[Guard]:
     ]
 
 
-def listeners(rules: Iterable[Rule]) -> list[Sequence[Callable[[int], None]]]:
-    """For each id, who is to hear it."""
+def listeners(grammar: Grammar, rules: Iterable[Rule]) -> list[Sequence[Callable[[int], None]]]:
+    """For each id, who is to hear it: the grammar first, then whom it concerns."""
     table: list[Sequence[Callable[[int], None]]] = []
     for first, stop in KINDS:
-        concerned = [rule.push for rule in rules if rule.hears >> first & 1]
+        concerned = [grammar.push, *(rule.push for rule in rules if rule.hears >> first & 1)]
         table += [concerned] * (stop - first)
     return table
 

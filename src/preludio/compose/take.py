@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -33,11 +34,11 @@ class Take:
         self._filters, self._filters_freely = Filters.of(request), Filters.of(freely(request))
         self._is_narrow = self._filters != self._filters_freely
         self._dice = Dice(np.random.default_rng([request.seed, number]))
-        self._draw = Draw(self._filters, 0, 0.0)
+        self.draw = Draw(self._filters, 0, 0.0)  # how the id that comes next is drawn from its logits; it holds until that is pushed
         self._grammar = Grammar()
         self._guards = guards()
         self._rules: list[Rule] = [Keys(), Strings(self._grammar), *self._guards]
-        self._listeners = listeners(self._rules)
+        self._listeners = listeners(self._grammar, self._rules)
         self._onsets: dict[int, tuple[int, int]] = {}  # pitch -> (onset_ms, velocity) of what sounds
         for token in prompt.context[prompt.context != START].tolist():
             self._hear(token)
@@ -45,35 +46,44 @@ class Take:
         self._onsets = dict(prompt.held)
         self._ending = Ending(self._grammar, request.seconds)
         self._rules.append(self._ending)
-        self._listeners = listeners(self._rules)
+        self._listeners = listeners(self._grammar, self._rules)
+        self._settle()
 
     @property
     def composed_seconds(self) -> float:
         return self._ending.steps * STEP_MS / 1000
 
-    def next_draw(self) -> Draw:
-        """How the id that comes next is drawn from its logits; it holds until the next one."""
-        draw, filters = self._draw, self._filters
-        if self._is_narrow:
-            for guard in self._guards:
-                if guard.alarmed:
-                    filters = self._filters_freely
-        draw.filters, draw.chance = filters, self._dice.cast()
-        draw.allowed = narrowed(self._grammar.allowed_set, self._rules)
-        return draw
-
-    def push(self, token: int) -> list[Note]:
+    def push(self, token: int) -> Sequence[Note]:
         """Goes on by one id; the note that it ends, or all that still sound if it ends the piece."""
         self._hear(token)
-        ended = []
+        ended: Sequence[Note] = ()
         if token < NOTE_OFF:
             velocity = self._grammar.velocity
             assert velocity is not None
             self._onsets[token] = self._now_ms, bin_velocity(velocity)
-        elif token < TIME_SHIFT:
-            ended = [self._ended(token - NOTE_OFF, self._now_ms)]
-        self.over = self._ending.reached
-        return ended + self._released() if self.over else ended
+        else:
+            if token < TIME_SHIFT:
+                ended = (self._ended(token - NOTE_OFF, self._now_ms),)
+            self.over = self._ending.reached
+            if self.over:
+                return [*ended, *self._released()]
+        self._settle()
+        return ended
+
+    def _hear(self, token: int) -> None:
+        for push in self._listeners[token]:
+            push(token)
+
+    def _settle(self) -> None:
+        """What the grammar and the rules leave to choose from, and the dice."""
+        draw = self.draw
+        if self._is_narrow:
+            draw.filters = self._filters
+            for guard in self._guards:
+                if guard.alarmed:
+                    draw.filters = self._filters_freely
+        draw.chance = self._dice.cast()
+        draw.allowed = narrowed(self._grammar.allowed_set, self._rules)
 
     def _released(self) -> list[Note]:
         """Lets go of all that still sounds, each after one step at least."""
@@ -83,11 +93,6 @@ class Take:
     @property
     def _now_ms(self) -> int:
         return (self._first_step + self._grammar.step) * STEP_MS
-
-    def _hear(self, token: int) -> None:
-        self._grammar.push(token)
-        for push in self._listeners[token]:
-            push(token)
 
     def _ended(self, pitch: int, offset_ms: int) -> Note:
         onset_ms, velocity = self._onsets.pop(pitch)

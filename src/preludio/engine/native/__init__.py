@@ -8,6 +8,7 @@ threads, any batch.
 from __future__ import annotations
 
 import ctypes
+import functools
 import weakref
 from collections.abc import Sequence
 from typing import Any
@@ -126,11 +127,9 @@ class NativeSession:
             refuse(outcome)
 
     def draw(self, draws: Sequence[Draw]) -> list[int]:
-        room = self._room
-        if room is None:
-            room = self._room = Room(self.batch, self._vocabulary)
+        room = self._room or self._new_room()
         room.put(draws)
-        outcome = self._library.session_draw(self._handle, room.at_choices, room.at_ids)
+        outcome = self._draw()
         if outcome:
             refuse(outcome)
         drawn: list[int] = room.ids[:]
@@ -138,10 +137,13 @@ class NativeSession:
 
     def _filled_room(self, ids: Sequence[int]) -> Room:
         assert len(ids) == self.batch, f"{len(ids)} ids for a batch of {self.batch}"
-        room = self._room
-        if room is None:
-            room = self._room = Room(self.batch, self._vocabulary)
+        room = self._room or self._new_room()
         room.ids[:] = ids
+        return room
+
+    def _new_room(self) -> Room:
+        room = self._room = Room(self.batch, self._vocabulary)
+        self._draw = functools.partial(self._library.session_draw, self._handle, room.at_choices, room.at_ids)
         return room
 
     def fork(self, rows: Sequence[int]) -> NativeSession:

@@ -188,10 +188,12 @@ static void embed(struct pass *p, const int32_t *ids) {
 
 static void forward(struct pass *p, int workers, const int32_t *ids) {
     struct engine *e = p->e;
+    int heads = heads_an_item(e->config.n_heads, workers);
     embed(p, ids);
     for (p->number = 0; p->number < e->config.n_layers; p->number++) {
         p->layer = &e->layers[p->number];
         p->gain = p->layer->attention_norm;
+        p->heads = workers > 1 && team_lacks_one() ? 1 : heads;
         run(p, workers, (e->config.n_heads + p->heads - 1) / p->heads, attend);
         run(p, workers, e->d / 64, project);
         p->gain = p->layer->feed_forward_norm;
@@ -211,7 +213,6 @@ int session_pass(struct session *s, const int32_t *ids, int n, int wants_all, fl
         return NO_MEMORY;
     }
     struct pass p = {.e = e, .s = s, .w = w, .n = n, .stride = wants_all ? 1 : n, .last = wants_all ? 0 : n - 1};
-    p.heads = heads_an_item(e->config.n_heads, workers);
     for (p.first = 0; p.first < s->batch; p.first += AT_ONCE / n) {
         int rows = s->batch - p.first < AT_ONCE / n ? s->batch - p.first : AT_ONCE / n;
         p.tokens = rows * n;

@@ -17,7 +17,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 
 MOST_IDS = 1024
-_CHOICE = struct.Struct(f"=3dqd{MOST_IDS // 8}s")  # `struct choice` of preludio.h
+_FILTERS = struct.Struct("=3dq")  # `struct choice` of preludio.h begins with them; then come chance and the allowed ids
+CHOICE_BYTES = _FILTERS.size + 8 + MOST_IDS // 8
 
 
 class Draw(Protocol):
@@ -37,15 +38,21 @@ class Room:
     def __init__(self, batch: int, vocabulary: int) -> None:
         self.ids: Any = (ctypes.c_int32 * batch)()
         self.logits: Floats = np.zeros((batch, vocabulary), dtype=np.float32)
-        self._choices = bytearray(batch * _CHOICE.size)
+        self._choices = bytearray(batch * CHOICE_BYTES)
+        self._filters: list[tuple[float, float, float, int] | None] = [None] * batch  # that stand there
         self._n_bytes = -(-vocabulary // 8)
+        self._rest = struct.Struct(f"=d{self._n_bytes}s")
         at = ctypes.addressof((ctypes.c_char * len(self._choices)).from_buffer(self._choices))
         self.at_ids, self.at_choices, self.at_logits = ctypes.addressof(self.ids), at, self.logits.ctypes.data
 
     def put(self, draws: Sequence[Draw]) -> None:
         """How the next id of each sequence is drawn."""
-        assert len(draws) == len(self.ids), f"{len(draws)} draws for a batch of {len(self.ids)}"
-        at, choices, n_bytes = 0, self._choices, self._n_bytes
-        for draw in draws:
-            _CHOICE.pack_into(choices, at, *draw.filters, draw.chance, draw.allowed.to_bytes(n_bytes, "little"))
-            at += _CHOICE.size
+        assert len(draws) == len(self._filters), f"{len(draws)} draws for a batch of {len(self._filters)}"
+        at, choices = 0, self._choices
+        for row, draw in enumerate(draws):
+            filters = draw.filters
+            if filters is not self._filters[row]:
+                self._filters[row] = filters
+                _FILTERS.pack_into(choices, at, *filters)
+            self._rest.pack_into(choices, at + _FILTERS.size, draw.chance, draw.allowed.to_bytes(self._n_bytes, "little"))
+            at += CHOICE_BYTES

@@ -18,6 +18,8 @@ uint64_t team_hand_over(int wanted, lead *each, void *job) {
 
 void team_join(uint64_t ticket) { (void)ticket; }
 
+int team_lacks_one(void) { return 0; }
+
 #else
 
 #include <stdatomic.h>
@@ -255,6 +257,8 @@ void team_join(uint64_t ticket) {
     }
     atomic_flag_clear(&pool.taken);
 }
+
+int team_lacks_one(void) { return atomic_load_explicit(&pool.handed, memory_order_relaxed) % STAGES == LED; }
 
 #if !defined(_WIN32)
 /* No job is under way while a process forks: its leader would not follow into the child. */

@@ -25,4 +25,8 @@ uint64_t team_hand_over(int wanted, lead *each, void *job);
 /* Helps until that job is over, or does it alone if no helper has come to it. From any thread, but from one at a time. */
 void team_join(uint64_t ticket);
 
+/* Whether the job that is handed over still lacks who handed it over: a loop of small items is no longer than one of large ones then, and
+   leaves more to do for one that comes in its midst. */
+int team_lacks_one(void);
+
 #endif
