@@ -53,7 +53,7 @@ def widened(given: Checkpoint, config: ModelConfig) -> Checkpoint:
 
 
 class Listening:
-    """An engine and its session. After each block of events a twin makes the block's steps; both are timed, the first with all that Python did.
+    """An engine and its session. After each block of events a twin makes its steps; both are timed, the first with all that Python did.
 
     An event lasts from one draw's return to the next one's. The session's step is done before the twin begins, so that neither has the
     other beside it; the event that this falls into counts on neither side, and so the first of each block does not.

@@ -126,6 +126,7 @@ class AnyMixture(RuleBasedStateMachine):
         """What is drawn is drawn from the very logits of `step`, and fed."""
         draws = [Draw(Filters(top_p=top_p), id_range(row, VOCAB_SIZE), float(self.rng.random())) for row in range(len(self.ids))]
         drawn = self.session.draw(draws)
+        assert self.following is not None
         assert drawn == [draw(logits) for draw, logits in zip(draws, self.following, strict=True)]
         self.ids = np.concatenate([self.ids, np.array(drawn)[:, None]], axis=1)
         self.logits = self.following = self.twin.step(np.array(drawn))

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 from test_engine import TINY, assert_equal_logits, needs_native, random_checkpoint, random_ids
 
 from preludio.checkpoint import Checkpoint, ModelConfig
-from preludio.compose import Composer, Request
+from preludio.compose import Composer, Piece, Request
 from preludio.compose.sampling import Draw, Filters
 from preludio.engine.native import PRECISIONS, NativeEngine, NativeSession, draw_one
 from preludio.engine.native.cores import default_threads
@@ -30,6 +31,7 @@ pytestmark = needs_native
 
 ODD = ModelConfig(d_model=210, n_heads=3, n_layers=2, d_ff=150, window=100)  # no size is a multiple of anything that the kernels like
 WIDE_HEADS = ModelConfig(d_model=160, n_heads=2, n_layers=1, d_ff=64, window=70, relative_per_head=True)
+LONG_STEPS = ModelConfig(d_model=256, n_heads=4, n_layers=6, d_ff=1024, window=300)  # long enough to do something beside them
 INSTRUCTIONS = ["plain", "avx2", "avx2vnni", "avx512"]
 
 each_precision = pytest.mark.parametrize("precision", PRECISIONS)
@@ -85,6 +87,34 @@ def test_the_same_bits_for_any_threads_batch_and_blocks(precision: str, config: 
         session = NativeEngine(checkpoint, precision, threads).session()
         alone = [session.feed_all(ids[3:4, :97]), *(session.step(ids[3:4, t])[:, None] for t in range(97, 300))]
         assert np.array_equal(np.concatenate(alone, axis=1)[0], together[3])
+
+
+def following(session: NativeSession, ids: np.ndarray) -> None:
+    """Has the session draw ids (batch, n), each in the step that the one before began; the last one's is under way."""
+    session.begin(ids[:, 0].tolist())
+    for column in ids[:, 1:].T.tolist():
+        assert session.draw([Draw(Filters(), allowed=1 << token, chance=0.5) for token in column]) == column
+
+
+@each_precision
+@pytest.mark.parametrize("config", [ODD, dataclasses.replace(TINY, relative_per_head=True)])
+def test_the_same_bits_whoever_leads_a_step(precision: str, config: ModelConfig) -> None:
+    checkpoint, ids = random_checkpoint(config), random_ids(5, 200)
+    stepped = NativeEngine(checkpoint, precision, threads=1).session(5)
+    stepped.feed(ids[:, :-1])
+    logits = stepped.step(ids[:, -1])
+    for threads in (1, 2, 3, 7):
+        session = NativeEngine(checkpoint, precision, threads).session(5)
+        following(session, ids[:, :-1])
+        fork = session.fork([3])  # of a step that is under way
+        assert np.array_equal(session.step(ids[:, -1]), logits)
+        assert np.array_equal(fork.step(ids[3:4, -1]), logits[3:4])
+
+
+def test_one_seed_is_one_piece_for_any_threads() -> None:
+    checkpoint = random_checkpoint(ODD)
+    pieces = [Composer(NativeEngine(checkpoint, "int8", threads)).takes(Request(seconds=4, variations=3)) for threads in (1, 2, 3, 7)]
+    assert all(piece == pieces[0] for piece in pieces)
 
 
 @each_precision
@@ -192,6 +222,80 @@ def test_a_session_at_work_in_another_thread_is_not_touched() -> None:
     assert set(refused) <= {"the session is at work in another thread"}
 
 
+def test_composers_side_by_side_compose_what_they_compose_alone(memory: Callable[[], int]) -> None:
+    """Their steps are under way at once, and one of them has the pool."""
+    engines = [NativeEngine(random_checkpoint(ODD, seed), "int8", 3) for seed in range(2)]
+    requests = [Request(seconds=3, seed=seed, variations=1 + seed % 2) for seed in range(4)]
+    alone = [Composer(engines[seed % 2]).takes(request) for seed, request in enumerate(requests)]
+    found: dict[int, list[Piece]] = {}
+
+    def play(seed: int) -> None:
+        found[seed] = Composer(engines[seed % 2]).takes(requests[seed])
+
+    threads = [threading.Thread(target=play, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [found[seed] for seed in range(4)] == alone
+    assert memory() > 0
+
+
+def test_a_step_may_be_begun_in_one_thread_and_drawn_from_in_others() -> None:
+    """Two at once: each draw is whole, or refused."""
+    session, draw = NativeEngine(random_checkpoint(ODD), "float32", 2).session(), Draw(Filters(), allowed=1 << 7, chance=0.5)
+    session.begin([7])
+    refused, drawn = [], []
+
+    def hammer() -> None:
+        for _ in range(300):
+            try:
+                drawn.append(session.draw([draw]))
+            except AssertionError as error:
+                refused.append(str(error))
+
+    threads = [threading.Thread(target=hammer) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert session.position == len(drawn) + 1
+    assert set(refused) <= {"the session is at work in another thread"}
+
+
+def test_whatever_is_done_beside_a_step_that_is_under_way(memory: Callable[[], int]) -> None:
+    """Asked, forked, fed, taken back, dropped at any moment of it: what it touches is there until it is done."""
+    engine, ids = NativeEngine(random_checkpoint(LONG_STEPS), "int8", 3), random_ids(2, 12)
+    quiet = engine.session(2)
+    quiet.feed(ids[:, :-1])
+    expected = quiet.step(ids[:, -1])
+    for turn in range(60):
+        session = engine.session(2)
+        session.feed(ids[:, :10])
+        session.begin(ids[:, 10].tolist())
+        time.sleep(turn % 10 / 10_000)
+        if turn % 6 == 0:
+            assert session.position == 11
+        elif turn % 6 == 1:
+            assert session.rewindable == 11
+            session.rewind(1)
+            session.begin(ids[:, 10].tolist())
+        elif turn % 6 == 2:
+            session = session.fork([0, 1])
+        elif turn % 6 == 3:
+            other = engine.session(2)
+            other.begin(ids[:, 0].tolist())
+        elif turn % 6 == 4:
+            session.begin(ids[:, 11].tolist())
+            session.rewind(1)
+        else:
+            del session
+            gc.collect()
+            continue
+        assert np.array_equal(session.step(ids[:, 11]), expected)
+    assert memory() > 0
+
+
 def _logits_in_a_child(session: NativeSession, ids: np.ndarray, send: multiprocessing.connection.Connection) -> None:
     send.send(session.feed_all(ids))
 
@@ -210,6 +314,21 @@ def test_a_forked_process_starts_threads_of_its_own() -> None:
     assert receive.poll(60), "the child hangs"
     assert np.array_equal(receive.recv(), here)
     child.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_process_that_forks_beside_a_step_has_it_whole_on_both_sides() -> None:
+    session, ids = NativeEngine(random_checkpoint(LONG_STEPS), "int8", 3).session(), random_ids(1, 50)
+    context = multiprocessing.get_context("fork")
+    for turn in range(8):
+        session.begin(ids[:, turn].tolist())
+        receive, send = context.Pipe(duplex=False)
+        child = context.Process(target=_logits_in_a_child, args=(session, ids[:, turn + 1 :], send))
+        child.start()
+        assert receive.poll(60), "the child hangs"
+        assert np.array_equal(receive.recv(), session.fork([0]).feed_all(ids[:, turn + 1 :]))
+        child.join()
 
 
 def test_a_closed_stream_leaves_nothing(memory: Callable[[], int]) -> None:
@@ -256,6 +375,24 @@ def test_ctrl_c_is_heard_in_the_middle_of_a_prompt_and_leaks_nothing() -> None:
         program.send_signal(signal.SIGINT)
         assert program.stdout.read() == "0\n"
     assert program.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_ctrl_c_is_heard_while_a_piece_is_composed_and_leaks_nothing() -> None:
+    program_text = INTERRUPTED.replace("session.feed(np.zeros((1, 5000), dtype=np.int64))", "session.begin([0])")
+    with subprocess.Popen([sys.executable, "-c", program_text], stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "working\n"
+        time.sleep(0.1)
+        program.send_signal(signal.SIGINT)
+        assert program.stdout.read() == "0\n"
+    assert program.returncode == 0
+
+
+def test_a_program_may_end_beside_a_step() -> None:
+    program_text = INTERRUPTED.partition("try:")[0] + "session.begin([0])\nprint('done')\n"
+    done = subprocess.run([sys.executable, "-c", program_text], capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr) == ("done\n", "")
 
 
 def test_weights_that_are_not_finite_or_misshapen_are_refused(memory: Callable[[], int]) -> None:

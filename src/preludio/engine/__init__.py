@@ -71,13 +71,16 @@ class Session(Protocol):
         """ids (batch,) -> logits (batch, 391)."""
 
     def begin(self, ids: Sequence[int]) -> None:
-        """Starts a step by these ids, one for each sequence. The engine may be at it while the caller goes on; any other call waits for its end."""
+        """Starts a step by these ids, one for each sequence. The engine may still be at it when this returns; any other call waits."""
 
     def draw(self, draws: Sequence[Draw]) -> list[int]:
         """What each draw takes of the logits of the step that has begun: the next ids. The step by these begins."""
 
     def fork(self, rows: Sequence[int]) -> Session:
-        """A new session whose sequence i is this one's sequence rows[i]: to multiply, to drop, to reorder. A step that has begun goes on there."""
+        """A new session whose sequence i is this one's sequence rows[i]: to multiply, to drop, to reorder.
+
+        A step that has begun, and was not drawn from, can be drawn from there too.
+        """
 
     def rewind(self, n: int) -> None:
         """Takes back the last n ids of each sequence; n <= rewindable."""
