@@ -167,6 +167,18 @@ TestAnyMixture.settings = TestAnyMixtureNatively.settings = settings(max_example
 
 
 @each_engine
+def test_nothing_is_drawn_where_no_step_has_begun(name: str) -> None:
+    session, draws = open_engine(random_checkpoint(TINY), name).session(), [Draw(Filters(), allowed=1, chance=0.5)]
+    session.feed(random_ids(1, 10))
+    for forget in (lambda: None, lambda: session.rewind(1), lambda: session.step(np.array([1])), lambda: session.feed(random_ids(1, 2))):
+        forget()
+        with pytest.raises(AssertionError, match="no step has begun"):
+            session.draw(draws)
+        session.begin([1])
+        assert session.draw(draws) == [0]
+
+
+@each_engine
 def test_a_rewind_of_what_was_promised_is_exact_past_the_ring(name: str) -> None:
     """Writing over the ring's oldest rows and then going back must find the window before the landing place intact."""
     checkpoint = random_checkpoint(TINY)
