@@ -229,8 +229,8 @@ class LoopGuard:
         self._heard[token] = here, equal | 1
         self._recent.appendleft(token)
         streaks = [equal] if equal else []
-        for streak in self._streaks[: self._longest_streak - 1]:
-            if not (streak := streak & equal):
+        for streak in self._streaks:
+            if not (streak := streak & equal) or len(streaks) == self._longest_streak:
                 break
             streaks.append(streak)
         self._streaks = streaks

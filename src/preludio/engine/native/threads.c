@@ -11,8 +11,8 @@ void team_run(int workers, int items, work *each, void *job) {
 
 void team_end(int workers) { (void)workers; }
 
-uint64_t team_hand_over(int wanted, lead *each, void *job) {
-    (void)wanted, (void)each, (void)job;
+uint64_t team_hand_over(int wanted, lead *led, void *job) {
+    (void)wanted, (void)led, (void)job;
     return 0;
 }
 
@@ -232,10 +232,10 @@ static void helper(int self) {
     }
 }
 
-uint64_t team_hand_over(int wanted, lead *each, void *job) {
+uint64_t team_hand_over(int wanted, lead *led, void *job) {
     int workers = team_begin(wanted);
     if (workers <= 1) return 0;
-    pool.led = each;
+    pool.led = led;
     pool.led_job = job;
     pool.led_workers = workers;
     uint64_t ticket = atomic_load(&pool.handed) / STAGES + 1;

@@ -18,9 +18,9 @@ void team_run(int workers, int items, work *each, void *job);
 
 void team_end(int workers);
 
-/* Takes the pool for a job that a helper leads: `each(job, workers)` runs its loops, while the caller goes on. A ticket; 0 if there is no
+/* Takes the pool for a job that a helper leads: `led(job, workers)` runs its loops, while the caller goes on. A ticket; 0 if there is no
    helper or another thread has the pool: then nothing has begun. */
-uint64_t team_hand_over(int wanted, lead *each, void *job);
+uint64_t team_hand_over(int wanted, lead *led, void *job);
 
 /* Helps until that job is over, or does it alone if no helper has come to it. From any thread, but from one at a time. */
 void team_join(uint64_t ticket);
