@@ -193,7 +193,7 @@ static void forward(struct pass *p, int workers, const int32_t *ids) {
     for (p->number = 0; p->number < e->config.n_layers; p->number++) {
         p->layer = &e->layers[p->number];
         p->gain = p->layer->attention_norm;
-        p->heads = workers > 1 && team_lacks_one() ? 1 : heads;
+        p->heads = workers > 1 && team_lacks_one() ? (heads + 1) / 2 : heads;
         run(p, workers, (e->config.n_heads + p->heads - 1) / p->heads, attend);
         run(p, workers, e->d / 64, project);
         p->gain = p->layer->feed_forward_norm;

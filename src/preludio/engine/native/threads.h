@@ -25,8 +25,8 @@ uint64_t team_hand_over(int wanted, lead *led, void *job);
 /* Helps until that job is over, or does it alone if no helper has come to it. From any thread, but from one at a time. */
 void team_join(uint64_t ticket);
 
-/* Whether the job that is handed over still lacks who handed it over: a loop of small items is no longer than one of large ones then, and
-   leaves more to do for one that comes in its midst. */
+/* Whether the job that is handed over still lacks the one that handed it over: a loop of smaller items leaves more to do for one that comes
+   in its midst. */
 int team_lacks_one(void);
 
 #endif
