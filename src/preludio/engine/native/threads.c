@@ -226,7 +226,8 @@ static void lead_job(uint64_t ticket, int self) {
 static void helper(int self) {
     for (;;) {
         uint64_t stage = atomic_load(&pool.handed);
-        if (self == FIRST_HELPER && move_on(stage / STAGES, OFFERED, LED)) lead_job(stage / STAGES, self);
+        int offered = self == FIRST_HELPER && stage % STAGES == OFFERED;
+        if (offered && move_on(stage / STAGES, OFFERED, LED)) lead_job(stage / STAGES, self);
         help(self);
         wait_for_work(self, stage);
     }
