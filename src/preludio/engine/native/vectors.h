@@ -52,11 +52,16 @@ INLINE void fetch(const void *p, ptrdiff_t ahead) { __builtin_prefetch((const vo
 INLINE vf low_half(vi words) { return (vf)(words << 16); }
 INLINE vf high_half(vi words) { return (vf)(words & (int32_t)0xffff0000); }
 
-/* The lanes' lowest bytes. */
+/* The lanes as bytes, which they fit in. */
 INLINE void store_bytes(int8_t *p, vi v) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    __m128i pairs = _mm_packs_epi32(_mm256_castsi256_si128((__m256i)v), _mm256_extracti128_si256((__m256i)v, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packs_epi16(pairs, pairs));
+#else
     typedef int8_t bytes __attribute__((vector_size(LANES)));
     bytes narrow = __builtin_convertvector(v, bytes);
     memcpy(p, &narrow, sizeof narrow);
+#endif
 }
 
 INLINE vf larger(vf a, vf b) {
@@ -92,6 +97,10 @@ INLINE vi dot4(vi acc, vi weights, int32_t activations) {
     __m256i a = (__m256i)all_i(activations), w = (__m256i)(weights ^ (int32_t)0x80808080);
     __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(a), _mm256_sign_epi8(w, a));
     return acc + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+#elif defined(__x86_64__)
+    __m128i a = (__m128i)all_i(activations), w = (__m128i)(weights ^ (int32_t)0x80808080); /* even and odd bytes as 16 bits each */
+    vi even = (vi)_mm_madd_epi16(_mm_srai_epi16(_mm_slli_epi16(w, 8), 8), _mm_srai_epi16(_mm_slli_epi16(a, 8), 8));
+    return acc + even + (vi)_mm_madd_epi16(_mm_srai_epi16(w, 8), _mm_srai_epi16(a, 8));
 #elif defined(__ARM_FEATURE_DOTPROD)
     int8x16_t w = (int8x16_t)(weights ^ (int32_t)0x80808080);
     return (vi)vdotq_s32((int32x4_t)acc, w, (int8x16_t)all_i(activations));
@@ -102,22 +111,41 @@ INLINE vi dot4(vi acc, vi weights, int32_t activations) {
 #endif
 }
 
+/* Across a vector: its quarters (of four lanes) first, then what is left of them. */
+typedef float quad __attribute__((vector_size(16)));
+enum { QUADS = LANES / 4 };
+
+INLINE quad larger_quad(quad a, quad b) {
+#if defined(__x86_64__)
+    return (quad)_mm_max_ps((__m128)a, (__m128)b);
+#elif defined(__ARM_NEON)
+    return (quad)vmaxq_f32((float32x4_t)a, (float32x4_t)b);
+#else
+    for (int i = 0; i < 4; i++) a[i] = a[i] > b[i] ? a[i] : b[i];
+    return a;
+#endif
+}
+
 INLINE float sum_of(vf v) {
-    for (int half = LANES / 2; half; half /= 2)
-        for (int i = 0; i < half; i++) v[i] += v[i + half];
-    return v[0];
+    quad parts[QUADS];
+    memcpy(parts, &v, sizeof v);
+    for (int half = QUADS / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) parts[i] += parts[i + half];
+    return (parts[0][0] + parts[0][2]) + (parts[0][1] + parts[0][3]);
+}
+
+INLINE float largest_of(vf v) {
+    quad parts[QUADS];
+    memcpy(parts, &v, sizeof v);
+    for (int i = 1; i < QUADS; i++) parts[0] = larger_quad(parts[0], parts[i]);
+    float even = parts[0][0] > parts[0][2] ? parts[0][0] : parts[0][2], odd = parts[0][1] > parts[0][3] ? parts[0][1] : parts[0][3];
+    return even > odd ? even : odd;
 }
 
 INLINE int32_t sum_of_whole(vi v) {
     int32_t sum = 0;
     for (int lane = 0; lane < LANES; lane++) sum += v[lane];
     return sum;
-}
-
-INLINE float largest_of(vf v) {
-    for (int half = LANES / 2; half; half /= 2)
-        for (int i = 0; i < half; i++) v[i] = v[i] > v[i + half] ? v[i] : v[i + half];
-    return v[0];
 }
 
 /* Adding this makes a float's last bits the nearest whole number, ties to even, for |x| < 2^22. */
