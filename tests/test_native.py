@@ -472,6 +472,8 @@ def test_a_step_must_read_weights_keys_values_and_distances() -> None:
     weights, cached, distances = 12 * 512 * 512 + 391 * 512, 2 * 2000 * 512, 2000 * 64
     scales = 5 * 512 + 2048 + 391 + 2000 * (2 * 8 + 1)  # of each row; of each position's keys and values, by head, and of each distance
     assert NativeEngine(checkpoint, "int8").step_bytes(2000) == weights + distances + cached + 4 * scales
+    eight = 7 * (cached + 4 * 2000 * 2 * 8)
+    assert NativeEngine(checkpoint, "int8").step_bytes(2000, 8) == weights + distances + cached + 4 * scales + eight
     assert NativeEngine(checkpoint, "bfloat16").step_bytes(2000) == 2 * (weights + distances + cached)
     assert NativeEngine(checkpoint, "float32").step_bytes(5000) == 4 * (weights + (distances + cached) * 2048 // 2000)
 

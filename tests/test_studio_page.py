@@ -154,6 +154,19 @@ def test_a_theme_sounds_and_goes_on(visit: Open) -> None:
     assert page.evaluate("() => preludio.player.notes.some((note) => note[5] === 1)")
 
 
+def test_a_double_click_composes_one_piece(visit: Open) -> None:
+    """The second click came while the first was still making a piece of the theme, and made another."""
+    page = visit()
+    before = len(server_pieces(page))
+    choose(page, "begin", "theme")
+    page.get_by_label("Erik Satie").check(force=True)
+    until(page, "preludio.player.notes.length > 30")
+    set_length(page, 0)
+    page.evaluate("() => { const button = document.getElementById('compose'); button.click(); button.click(); }")
+    until(page, "preludio.piece?.history?.length === 2 && preludio.piece.version?.finished && !preludio.composing.on")
+    assert len(server_pieces(page)) == before + 1
+
+
 def test_three_takes_are_heard_in_turn_and_one_is_kept(visit: Open, server: Server) -> None:
     page = visit()
     choose(page, "begin", "theme")

@@ -53,12 +53,8 @@ class EnginePlayer:
         return time.perf_counter() - began
 
     def step_bytes(self, context: int) -> int | None:
-        """That a step of the whole batch must read: weights and distances once, and each sequence's keys and values."""
-        if not isinstance(self.engine, native.NativeEngine):
-            return None
-        config, size = self.engine.config, 4 if self.engine.precision == "float32" else 2
-        cached = size * 2 * config.n_layers * min(context, config.window) * config.d_model
-        return self.engine.step_bytes(context) + (self.batch - 1) * cached
+        """That a step of the whole batch must read."""
+        return self.engine.step_bytes(context, self.batch) if isinstance(self.engine, native.NativeEngine) else None
 
 
 class Gpt2Player:

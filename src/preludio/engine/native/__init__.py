@@ -82,9 +82,9 @@ class NativeEngine:
             refuse(Outcome.NO_MEMORY)
         return NativeSession(self, handle, batch)
 
-    def step_bytes(self, context: int) -> int:
-        """How many bytes a step at this context must read: all weights, and the keys, values and distances of what it sees."""
-        return int(self._library.engine_step_bytes(self._handle, context))
+    def step_bytes(self, context: int, batch: int = 1) -> int:
+        """How many bytes a step at this context must read: all weights and distances once, and each sequence's keys and values."""
+        return int(self._library.engine_step_bytes(self._handle, context, batch))
 
 
 class NativeSession:

@@ -38,7 +38,7 @@ _FUNCTIONS = {
     "engine_open": (_POINTER, [_POINTER, _POINTER, _INT, ctypes.c_char_p, _INT, _POINTER]),
     "engine_close": (None, [_POINTER]),
     "engine_instructions": (ctypes.c_char_p, [_POINTER]),
-    "engine_step_bytes": (_LONG, [_POINTER, _INT]),
+    "engine_step_bytes": (_LONG, [_POINTER, _INT, _INT]),
     "session_open": (_POINTER, [_POINTER, _INT]),
     "session_fork": (_POINTER, [_POINTER, _POINTER, _INT, _POINTER]),
     "session_close": (None, [_POINTER]),

@@ -27,7 +27,8 @@ EXPORT struct engine *engine_open(const struct config *config, const float *cons
                                   int threads, int *why);
 EXPORT void engine_close(struct engine *engine);
 EXPORT const char *engine_instructions(const struct engine *engine);
-EXPORT int64_t engine_step_bytes(const struct engine *engine, int context); /* that a step must read: weights, keys, values, distances, their scales */
+/* That a step of so many sequences must read: weights, distances, keys, values, and the scales of these. */
+EXPORT int64_t engine_step_bytes(const struct engine *engine, int context, int batch);
 
 EXPORT struct session *session_open(struct engine *engine, int batch);
 EXPORT struct session *session_fork(struct session *session, const int32_t *rows, int n, int *why);

@@ -182,13 +182,13 @@ void engine_close(struct engine *e) {
 
 const char *engine_instructions(const struct engine *e) { return e->kernels->name; }
 
-int64_t engine_step_bytes(const struct engine *e, int context) {
+int64_t engine_step_bytes(const struct engine *e, int context, int batch) {
     static const int sizes[] = {4, 2, 1};
     const struct config *c = &e->config;
-    int64_t d = c->d_model, size = sizes[e->precision], n = context < c->window ? context : c->window;
-    int64_t matrices = c->n_layers * (4 * d * d + 2 * d * c->d_ff) + c->vocabulary * d;
-    int64_t distances = c->n_layers * n * (c->relative_per_head ? d : d / c->n_heads);
+    int64_t d = c->d_model, layers = c->n_layers, n = context < c->window ? context : c->window, seen = n * batch;
     int64_t tables = c->relative_per_head ? c->n_heads : 1;
-    int64_t scales = c->n_layers * (5 * d + c->d_ff + n * (2 * c->n_heads + tables)) + c->vocabulary; /* of rows; of positions */
-    return size * (matrices + distances + c->n_layers * 2 * n * d) + (e->precision == INT8 ? 4 * scales : 0);
+    int64_t matrices = layers * (4 * d * d + 2 * d * c->d_ff) + c->vocabulary * d, rows = layers * (5 * d + c->d_ff) + c->vocabulary;
+    int64_t distances = layers * n * tables * (d / c->n_heads), cached = layers * 2 * seen * d;
+    int64_t scales = rows + layers * (n * tables + 2 * seen * c->n_heads);
+    return sizes[e->precision] * (matrices + distances + cached) + (e->precision == INT8 ? 4 * scales : 0);
 }

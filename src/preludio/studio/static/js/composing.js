@@ -13,6 +13,7 @@ const LEAD_IN_MS = 2500; // how much of the old is heard before the new
 export class Composing {
   constructor(studio) {
     this.studio = studio;
+    this.preparing = false;
     this.abort = null;
     this.line = null; // what is said meanwhile
   }
@@ -23,15 +24,24 @@ export class Composing {
 
   /** A new piece from nothing, or from what "Begin from" says. */
   async compose() {
-    const { studio } = this;
+    if (this.preparing) return; // a second click, while the first is still at the piece to begin from
+    this.preparing = true;
     try {
-      const wish = shape.wish();
-      const source = await studio.begin.source();
-      if (source.piece) source.seen = studio.piece.mark;
-      await this.#run({ ...wish, ...source, takes: shape.takes() });
+      const wish = await this.#wish();
+      this.preparing = false;
+      await this.#run(wish);
     } catch (error) {
       complain(error);
+    } finally {
+      this.preparing = false;
     }
+  }
+
+  async #wish() {
+    const wish = shape.wish();
+    const source = await this.studio.begin.source();
+    if (source.piece) source.seen = this.studio.piece.mark;
+    return { ...wish, ...source, takes: shape.takes() };
   }
 
   /** Everything after the playhead anew. */
