@@ -51,6 +51,32 @@ def memory() -> Iterator[Callable[[], int]]:
     assert library().memory_used() == before
 
 
+def side_by_side(n: int, play: Callable[[int], None]) -> None:
+    """Calls it with 0 ... n - 1, each in a thread of its own."""
+    threads = [threading.Thread(target=play, args=(number,)) for number in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def hammered_by_two(call: Callable[[], object]) -> int:
+    """How many of 600 calls from two threads were answered; all others were refused, since the session was at work in the other one."""
+    answered, refused = [], []
+
+    def hammer(_: int) -> None:
+        for _ in range(300):
+            try:
+                answered.append(call())
+            except AssertionError as error:
+                refused.append(str(error))
+
+    side_by_side(2, hammer)
+    assert len(answered) + len(refused) == 600
+    assert set(refused) <= {"the session is at work in another thread"}
+    return len(answered)
+
+
 @pytest.mark.parametrize("config", [ODD, WIDE_HEADS])
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
 def test_every_instruction_set_gives_the_reference_for_odd_sizes(config: ModelConfig, instructions: str) -> None:
@@ -191,11 +217,7 @@ def test_composers_side_by_side_do_not_disturb_each_other(memory: Callable[[], i
         session = engines[row % 2].session()
         found[row] = np.stack([session.step(ids[row : row + 1, t]) for t in range(400)], axis=1)
 
-    threads = [threading.Thread(target=play, args=(row,)) for row in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    side_by_side(4, play)
     assert all(np.array_equal(found[row], alone[row]) for row in range(4))
     assert memory() > 0
 
@@ -203,23 +225,8 @@ def test_composers_side_by_side_do_not_disturb_each_other(memory: Callable[[], i
 def test_a_session_at_work_in_another_thread_is_not_touched() -> None:
     """Two threads that step one session: each step is whole, or refused."""
     session = NativeEngine(random_checkpoint(ODD), "float32", 2).session()
-    refused, stepped = [], []
-
-    def hammer() -> None:
-        for _ in range(300):
-            try:
-                session.step(np.zeros(1, dtype=np.int64))
-                stepped.append(1)
-            except AssertionError as error:
-                refused.append(str(error))
-
-    threads = [threading.Thread(target=hammer) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert session.position == len(stepped)
-    assert set(refused) <= {"the session is at work in another thread"}
+    stepped = hammered_by_two(lambda: session.step(np.zeros(1, dtype=np.int64)))
+    assert session.position == stepped
 
 
 def test_composers_side_by_side_compose_what_they_compose_alone(memory: Callable[[], int]) -> None:
@@ -232,11 +239,7 @@ def test_composers_side_by_side_compose_what_they_compose_alone(memory: Callable
     def play(seed: int) -> None:
         found[seed] = Composer(engines[seed % 2]).takes(requests[seed])
 
-    threads = [threading.Thread(target=play, args=(seed,)) for seed in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    side_by_side(4, play)
     assert [found[seed] for seed in range(4)] == alone
     assert memory() > 0
 
@@ -245,22 +248,8 @@ def test_a_step_may_be_begun_in_one_thread_and_drawn_from_in_others() -> None:
     """Two at once: each draw is whole, or refused."""
     session, draw = NativeEngine(random_checkpoint(ODD), "float32", 2).session(), Draw(Filters(), allowed=1 << 7, chance=0.5)
     session.begin([7])
-    refused, drawn = [], []
-
-    def hammer() -> None:
-        for _ in range(300):
-            try:
-                drawn.append(session.draw([draw]))
-            except AssertionError as error:
-                refused.append(str(error))
-
-    threads = [threading.Thread(target=hammer) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert session.position == len(drawn) + 1
-    assert set(refused) <= {"the session is at work in another thread"}
+    drawn = hammered_by_two(lambda: session.draw([draw]))
+    assert session.position == drawn + 1
 
 
 def test_whatever_is_done_beside_a_step_that_is_under_way(memory: Callable[[], int]) -> None:
