@@ -26,7 +26,7 @@ from safetensors.numpy import save as save_safetensors
 
 from preludio.errors import CheckpointError
 from preludio.files import replacing
-from preludio.tokens import VOCAB_SIZE, VOCABULARY_HASH
+from preludio.tokens import VOCAB_SIZE, VOCABULARY_HASH, relations
 
 Arrays = dict[str, npt.NDArray[np.float32]]
 Shapes = dict[str, tuple[int, ...]]
@@ -52,12 +52,13 @@ class ModelConfig:
     n_layers: int
     d_ff: int
     window: int = 2048  # a query sees this many last positions, itself included; each distance has its own relative embedding
-    relative_per_head: bool = False  # one table per head, as in the paper, or one per layer shared by its heads (FACTS: 8 x fewer bytes)
+    relative_per_head: bool = False  # one table per head, as in the paper, or one per layer shared by its heads (8 x fewer bytes)
+    relations: bool = False  # the musical state adds extra rows of the last product to the logits (preludio.tokens.relations)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name == "relative_per_head":
+            if field.name in ("relative_per_head", "relations"):
                 if not isinstance(value, bool):
                     raise CheckpointError(f"model setting {field.name} must be true or false, not {_SHORT.repr(value)}")
             elif not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 1 << 16:
@@ -96,7 +97,10 @@ def array_shapes(config: ModelConfig) -> Shapes:
 
 def _outer_shapes(config: ModelConfig) -> Shapes:
     d = config.d_model
-    return {"embedding": (VOCAB_SIZE, d), "norm": (d,), "unembedding": (VOCAB_SIZE, d)}
+    shapes: Shapes = {"embedding": (VOCAB_SIZE, d), "norm": (d,), "unembedding": (VOCAB_SIZE, d)}
+    if config.relations:
+        shapes |= {"input_relations": (relations.N_INPUT_ROWS, d), "relations": (relations.N_ROWS, d)}
+    return shapes
 
 
 def _layer_shapes(config: ModelConfig) -> Shapes:

@@ -1,10 +1,12 @@
-"""The same attention as one C++ operator for training on a CPU in bfloat16 (`fused_attention.cpp`), built by the machine's own compiler.
+"""Attention and output relations as C++ operators for training on a CPU, built by the machine's own compiler.
 
-It is an offer: without a compiler, or for other tensors, attention.py's plain PyTorch computes the same sum.
+`fused_attention.cpp` is for bfloat16, `fused_attention_float32.cpp` for processors without bfloat16 products, `fused_relations.cpp` for the output
+relations. Without a compiler, or for other tensors, plain PyTorch computes the same sums (attention.py, relations.py).
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 from pathlib import Path
@@ -13,9 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SOURCE = Path(__file__).with_name("fused_attention.cpp")
+SOURCES = sorted(Path(__file__).parent.glob("fused_*.cpp"))
 TILE = 64  # queries at a time; times are multiples of it
 FLAGS = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-fopenmp"]
+OPERATORS = {torch.bfloat16: "attend", torch.float32: "attend_float32"}
 _loaded = False
 
 
@@ -32,27 +35,34 @@ def build() -> str | None:
     os.environ.setdefault("TORCH_CUDA_ARCH_LIST", "")  # nothing here is for a GPU
     try:
         cpp_extension.load(
-            "preludio_attention", [str(SOURCE)], extra_cflags=FLAGS, extra_ldflags=["-fopenmp"], is_python_module=False, verbose=False
+            "preludio_fused", [str(source) for source in SOURCES], extra_cflags=FLAGS, extra_ldflags=["-fopenmp"], is_python_module=False, verbose=False
         )
     except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
         return str(error).strip().splitlines()[0]
-    torch.library.register_fake("preludio::attend")(_shapes)
-    torch.library.register_fake("preludio::attend_backward")(_gradient_shapes)
-    torch.library.register_autograd("preludio::attend", _backward, setup_context=_keep)
+    for name in OPERATORS.values():
+        torch.library.register_fake(f"preludio::{name}")(_shapes)
+        torch.library.register_fake(f"preludio::{name}_backward")(_gradient_shapes)
+        torch.library.register_autograd(f"preludio::{name}", functools.partial(_backward, name), setup_context=_keep)
     _loaded = True
     return None
 
 
+def loaded() -> bool:
+    """Whether `build` has loaded the operators."""
+    return _loaded
+
+
 def takes(qkv: Tensor, window: int) -> bool:
-    """Whether `attend` can be asked for this: built, on the CPU, bfloat16, whole tiles, nobody out of reach."""
+    """Whether `attend` takes this: built, on the CPU, whole tiles, every key within the window of every query."""
     time, d_head = qkv.shape[1], qkv.shape[-1]
-    return _loaded and qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16 and time % TILE == 0 and time <= window and d_head % 32 == 0
+    return _loaded and qkv.device.type == "cpu" and qkv.dtype in OPERATORS and time % TILE == 0 and time <= window and d_head % 32 == 0
 
 
 def attend(qkv: Tensor, relative: Tensor) -> Tensor:
     """(batch, time, 3, head, d_head) and a table of at least `time` distances -> (batch, time, head * d_head)."""
     tables = relative if relative.ndim == 3 else relative[None]
-    mixed: Tensor = torch.ops.preludio.attend(qkv.contiguous(), tables[:, : qkv.shape[1]].to(qkv.dtype).contiguous())[0]
+    operator = getattr(torch.ops.preludio, OPERATORS[qkv.dtype])
+    mixed: Tensor = operator(qkv.contiguous(), tables[:, : qkv.shape[1]].to(qkv.dtype).contiguous())[0]
     return mixed
 
 
@@ -69,6 +79,6 @@ def _keep(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]
     ctx.save_for_backward(*inputs, *output)
 
 
-def _backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
-    both: tuple[Tensor, Tensor] = torch.ops.preludio.attend_backward(gradient.contiguous(), *ctx.saved_tensors)
+def _backward(name: str, ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
+    both: tuple[Tensor, Tensor] = getattr(torch.ops.preludio, f"{name}_backward")(gradient.contiguous(), *ctx.saved_tensors)
     return both

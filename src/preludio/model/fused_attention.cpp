@@ -297,7 +297,7 @@ std::tuple<at::Tensor, at::Tensor> backward(const at::Tensor& grad, const at::Te
 
 }  // namespace
 
-TORCH_LIBRARY(preludio, m) {
+TORCH_LIBRARY_FRAGMENT(preludio, m) {
   m.def("attend(Tensor qkv, Tensor relative) -> (Tensor, Tensor)");
   m.def("attend_backward(Tensor gradient, Tensor qkv, Tensor relative, Tensor mixed, Tensor log_sums) -> (Tensor, Tensor)");
 }

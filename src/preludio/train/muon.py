@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from preludio.train.world import part_like, whole
+from preludio.train.world import has_bfloat16, part_like, whole
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic, chosen so that small singular values grow fast
 ITERATIONS = 5
@@ -47,9 +47,12 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Roughly U V' of a matrix U S V', in bfloat16: its singular values come to lie between about 0.7 and 1.2."""
+    """Roughly U V' of a matrix U S V': its singular values come to lie between about 0.7 and 1.2.
+
+    In bfloat16, which is precise enough, where the device multiplies it; emulated it would take a hundred times as long as float32.
+    """
     a, b, c = COEFFICIENTS
-    x = matrix.bfloat16()
+    x = matrix.bfloat16() if has_bfloat16(matrix.device.type) else matrix.float()
     if matrix.shape[0] > matrix.shape[1]:
         x = x.T
     x = x / x.norm().clamp(min=1e-7)  # no singular value above 1

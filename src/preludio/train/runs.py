@@ -19,13 +19,14 @@ from preludio import checkpoint
 from preludio.corpus.shards import Shards, Split
 from preludio.errors import TrainError
 from preludio.model import Transformer, fused
+from preludio.model.tables import baked
 from preludio.tokens import PAD
 from preludio.train import state
 from preludio.train.config import TrainConfig
 from preludio.train.optimisers import Optimisers
 from preludio.train.state import Progress
 from preludio.train.windows import Windows
-from preludio.train.world import World, part_like, placed, whole
+from preludio.train.world import World, has_bfloat16, part_like, placed, whole
 
 VALIDATION_SEED = 1
 VALIDATION_ROWS = 4  # windows at a time
@@ -58,6 +59,12 @@ class Run:
     @property
     def parameters(self) -> dict[str, Tensor]:
         return dict(self.model.named_parameters())
+
+    @property
+    def weights(self) -> dict[str, Tensor]:
+        """The parameters, and the tables that training began with."""
+        fixed = {name: tensor for name, tensor in self.model.named_buffers() if name.endswith("relative")}
+        return self.parameters | fixed
 
     # one step
 
@@ -100,7 +107,7 @@ class Run:
 
     def _precision(self) -> AbstractContextManager[Any]:
         kind = self.world.device.type
-        return torch.autocast(kind, torch.bfloat16) if kind == "cuda" or _cpu_has_bfloat16() else nullcontext()
+        return torch.autocast(kind, torch.bfloat16) if has_bfloat16(kind) else nullcontext()
 
     # the running average
 
@@ -123,8 +130,9 @@ class Run:
 
     @torch.no_grad()
     def _set(self, weights: dict[str, Tensor]) -> None:
+        own = self.weights
         for name, tensor in weights.items():
-            self.parameters[name].copy_(tensor)
+            own[name].copy_(tensor)
 
     # looking and keeping
 
@@ -148,18 +156,19 @@ class Run:
 
     def tensors(self) -> dict[str, Tensor]:
         """All that changes with a step, whole, in the leading process; the others give their parts and get nothing."""
-        kept: dict[str, Tensor] = {f"weights/{name}": p for name, p in self.parameters.items()}
+        kept: dict[str, Tensor] = {f"weights/{name}": tensor for name, tensor in self.weights.items()}
         kept |= {f"average/{name}": tensor for name, tensor in self.average.items()}
         kept |= {f"optimiser/{name}": tensor for name, tensor in self.optimisers.tensors().items()}
         return self._whole(kept)
 
     def to_checkpoint(self) -> checkpoint.Checkpoint | None:
         """The weights that one composes with, averaged where that was asked for; None in a process that does not lead."""
-        weights = self._whole(self.parameters | self.average)
+        weights = self._whole(self.weights | self.average)
         if not self.world.leads:
             return None
         about = {"steps": self.progress.step, "tokens": self.progress.tokens, "seconds": round(self.progress.seconds)}
-        arrays = {name: np.array(weights[name].float().numpy()) for name in checkpoint.array_shapes(self.config.model)}
+        plain = baked(self.config.model, weights)
+        arrays = {name: np.array(plain[name].float().numpy()) for name in checkpoint.array_shapes(self.config.model)}
         return checkpoint.Checkpoint(self.config.model, arrays, about)
 
     def _whole(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -177,11 +186,11 @@ class Run:
         """Takes a trained model's weights; the optimisers know nothing of them yet.
 
         Raises:
-            TrainError: it has another shape.
+            TrainError: it has another shape. One without relations may become one with them, which begin at zero.
         """
-        if other.config != self.config.model:
+        if self.config.model not in (other.config, dataclasses.replace(other.config, relations=True)):
             raise TrainError(f"the weights to begin with are of another shape, {other.config}; choose the configuration of that model")
-        self._take({name: torch.from_numpy(array.copy()) for name, array in other.arrays.items()})
+        self._take(self.model.unbaked(other))
         self._begin_average()
 
     def restore(self, path: Path) -> None:
@@ -208,10 +217,10 @@ class Run:
         self.progress = progress
 
     def _take(self, weights: dict[str, Tensor]) -> None:
-        for name, parameter in self.parameters.items():
-            if weights[name].shape != parameter.shape:
-                raise ValueError(f"{name} is {tuple(weights[name].shape)}, not {tuple(parameter.shape)}")
-        self._set({name: part_like(parameter, weights[name]) for name, parameter in self.parameters.items()})
+        for name, tensor in self.weights.items():
+            if weights[name].shape != tensor.shape:
+                raise ValueError(f"{name} is {tuple(weights[name].shape)}, not {tuple(tensor.shape)}")
+        self._set({name: part_like(tensor, weights[name]) for name, tensor in self.weights.items()})
 
 
 def _split(data: Shards, name: str) -> Split:
@@ -220,19 +229,13 @@ def _split(data: Shards, name: str) -> Split:
     return data.splits[name]
 
 
-def _cpu_has_bfloat16() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
 def speed_up(run: Run) -> str | None:
     """The fused operator and compiled arithmetic where they can be had, and the processes joined; returns why not, if not."""
     why = fused.build() if run.config.compile and run.world.device.type == "cpu" else None
-    if run.config.compile and why is None:
-        if run.world.sharded:  # between the layers, their parts are gathered
-            for layer in run.model.layers:
-                layer.compile(dynamic=False)
-        else:
-            run.forward = torch.compile(run.model, dynamic=False)  # type: ignore[assignment]
+    kind = run.world.device.type
+    if run.config.compile and why is None and has_bfloat16(kind):  # in float32 on a CPU, nearly all of a step is in the operators and products
+        for layer in run.model.layers:
+            layer.compile(dynamic=False)
     if run.world.size > 1 and not run.world.sharded:
         run.forward = DistributedDataParallel(run.forward)
     return why

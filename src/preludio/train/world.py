@@ -117,3 +117,8 @@ def part_like(parameter: Tensor, tensor: Tensor) -> Tensor:
     if not isinstance(parameter, DTensor):
         return tensor
     return distribute_tensor(tensor, parameter.device_mesh, parameter.placements, src_data_rank=None)
+
+
+def has_bfloat16(device_type: str) -> bool:
+    """Whether matrix products in bfloat16 are quicker there than in float32."""
+    return device_type == "cuda" or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
