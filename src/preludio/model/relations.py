@@ -33,7 +33,7 @@ class States(NamedTuple):
     def of(cls, ids: Tensor) -> States:
         """Of ids (batch, time), each row from its own beginning."""
         found = relations.states(ids.detach().cpu().numpy())
-        inputs = torch.from_numpy(relations.input_indices(found)).long()
+        inputs = torch.from_numpy(relations.input_indices(found.bases)).long()
         return cls(*(torch.from_numpy(array) for array in found), inputs).to(ids.device)
 
     def to(self, device: torch.device) -> States:
