@@ -67,7 +67,7 @@ def test_the_contracts_notice(tmp_path: Path) -> None:
         "A room imports only rooms below it",
         "Who may read and write MIDI",
         "Who may know the vocabulary",
-        "Only what people touch imports what composes, sounds and draws",
+        "Only what people touch, and what judges the music, imports what composes, sounds and draws",
         "Composing, rendering and reading need no torch, not even by a detour",
     ]
     assert "kitchen" in ran.stdout

@@ -24,7 +24,7 @@ def table(columns: Sequence[Likelihood]) -> str:
     hours = first.seconds.sum() / 3600
     said = [f"{len(first.names):,} performances, {first.notes.sum():,} notes, {hours:,.2f} hours."]
     said += [f"{head[place]}: {one.cut.in_words()}." for place, one in enumerate(columns, 1)]
-    return "\n".join([*said, "", *_aligned([head, *rows]), "", *_notes(len(first.names))])
+    return "\n".join([*said, "", *aligned([head, *rows]), "", *_notes(len(first.names))])
 
 
 def _kind_rows(columns: Sequence[Likelihood]) -> list[Row]:
@@ -51,7 +51,8 @@ def _notes(n_pieces: int) -> list[str]:
     return [f"{interval}Kinds and contexts: nats a token of theirs. {CONVENTIONS}."]
 
 
-def _aligned(rows: Sequence[Row]) -> list[str]:
+def aligned(rows: Sequence[Row]) -> list[str]:
+    """The lines of a Markdown table whose first row is the head, its columns as wide as need be."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows]
     return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]

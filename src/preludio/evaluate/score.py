@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,11 +50,26 @@ class EngineScore:
 
     def __call__(self, ids: npt.NDArray[np.int64]) -> Nats:
         """As `Score`, float32."""
+        at = 0
+        found = []
+        for logits in self._logits(ids):
+            found.append(negative_log_likelihood(logits, ids[:, at + 1 : at + 1 + logits.shape[1]]))
+            at += logits.shape[1]
+        return np.concatenate(found, axis=1)
+
+    def probabilities(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """ids (n,), n >= 2 -> (n - 1, 391): p(next id | ids[: t + 1]) for each t but the last, nothing masked."""
+        logits = np.concatenate([block[0] for block in self._logits(ids[None])])
+        likely = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        return np.asarray(likely / likely.sum(axis=-1, keepdims=True), dtype=np.float32)
+
+    def _logits(self, ids: npt.NDArray[np.int64]) -> Iterator[Logits]:
+        """ids (batch, n) -> logits (batch, at most BLOCK, 391) of what follows each id but the last, block after block."""
         if self._opened is None:
             self._opened = open_engine(self._checkpoint, self.engine, threads=self._threads)
         session, n = self._opened.session(len(ids)), ids.shape[1] - 1
-        blocks = [slice(start, min(start + BLOCK, n)) for start in range(0, n, BLOCK)]
-        return np.concatenate([negative_log_likelihood(session.feed_all(ids[:, :-1][:, at]), ids[:, 1:][:, at]) for at in blocks], axis=1)
+        for start in range(0, n, BLOCK):
+            yield session.feed_all(ids[:, start : min(start + BLOCK, n)])
 
 
 def negative_log_likelihood(logits: Logits, targets: IdBatch) -> npt.NDArray[np.float32]:
