@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from strategies import performances
 
 from preludio.performance import Performance
 from preludio.tokens import END, START, Grammar, encode
 from preludio.tokens.allowed import allowed_after
-from strategies import performances
 
 
 @given(performances())

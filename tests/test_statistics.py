@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from music import played
+from preludio.evaluate.statistics import LONGEST_PERIOD, longest_loop
 
 from preludio.errors import RequestError
 from preludio.evaluate import KnownRuns, Statistics, distance, histogram
-from preludio.evaluate.statistics import LONGEST_PERIOD, longest_loop
 from preludio.performance import Performance, crop, shift, stretch, transpose
 
 

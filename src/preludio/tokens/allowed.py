@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from preludio.tokens import END, N_SHIFTS, NOTE_OFF, NOTE_ON, PAD, START, TIME_SHIFT, VELOCITY, VOCAB_SIZE
+from preludio.tokens import END, NOTE_OFF, NOTE_ON, PAD, START, TIME_SHIFT, VELOCITY, VOCAB_SIZE
 
 Mask = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.int64]
@@ -20,18 +20,18 @@ _UNKNOWN, _DOWN, _UP = 0, 1, 2
 _KEYS = np.arange(N_KEYS)
 
 
-def allowed_after(ids: npt.NDArray[np.integer[Any]]) -> Mask:
+def allowed_after(ids: npt.NDArray[np.signedinteger[Any]]) -> Mask:
     """Return which ids may follow each id of a canonical row: (n, 391). PAD and START never may; after END or PAD, nothing.
 
     Args:
         ids: (n,), part of a canonical piece with or without START and END.
     """
-    ids = np.asarray(ids, dtype=np.int64)
+    ids = ids.astype(np.int64)
     keys, velocity = _keys(ids), _velocity_in_force(ids)
     after_on, after_off = ids < NOTE_OFF, (ids >= NOTE_OFF) & (ids < TIME_SHIFT)
     after_shift, after_velocity = (ids >= TIME_SHIFT) & (ids < VELOCITY), (ids >= VELOCITY) & (ids < PAD)
-    strikes = (keys != _DOWN) & (_KEYS >= _lowest_strike(ids)[:, None])
-    releases = (keys != _UP) & np.where(after_off[:, None], _KEYS > (ids - NOTE_OFF)[:, None], after_shift[:, None])
+    strikes = (keys != _DOWN) & (_lowest_strike(ids)[:, None] <= _KEYS)
+    releases = (keys != _UP) & np.where(after_off[:, None], (ids - NOTE_OFF)[:, None] < _KEYS, after_shift[:, None])
     silent = ~(keys == _DOWN).any(axis=1)
     begins = ids == START
     mask = np.zeros((len(ids), VOCAB_SIZE), dtype=np.bool_)

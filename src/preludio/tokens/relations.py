@@ -115,7 +115,8 @@ class States(NamedTuple):
 
 def columns() -> Integers:
     """The logit that each index of `output_indices` adds a row to: (n_indices,)."""
-    return np.concatenate([np.arange(slot.column, slot.column + slot.width) for slot in [*DIRECT_SLOTS, *DIFFERENCE_SLOTS]])
+    spans = [(slot.column, slot.width) for slot in DIRECT_SLOTS] + [(slot.column, slot.width) for slot in DIFFERENCE_SLOTS]
+    return np.concatenate([np.arange(column, column + width) for column, width in spans])
 
 
 def output_indices(states: States) -> npt.NDArray[np.int16]:

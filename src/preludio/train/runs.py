@@ -233,7 +233,7 @@ def speed_up(run: Run) -> str | None:
     """The fused operator and compiled arithmetic where they can be had, and the processes joined; returns why not, if not."""
     why = fused.build() if run.config.compile and run.world.device.type == "cpu" else None
     kind = run.world.device.type
-    if run.config.compile and why is None and has_bfloat16(kind):  # in float32 on a CPU, nearly all of a step is in the operators and products
+    if run.config.compile and why is None and has_bfloat16(kind):  # in float32, nearly all of a step is in operators and products
         for layer in run.model.layers:
             layer.compile(dynamic=False)
     if run.world.size > 1 and not run.world.sharded:
