@@ -442,6 +442,42 @@ def test_wrong_use_is_an_error_and_not_a_crash(memory: Callable[[], int]) -> Non
     assert memory() > 0
 
 
+WRONG_USES = """
+import numpy as np
+from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
+from preludio.compose.sampling import Draw, Filters
+from preludio.engine.native import NativeEngine, Reading
+config = ModelConfig(d_model=16, n_heads=2, n_layers=1, d_ff=32, window=24)
+arrays = {name: np.ones(shape, np.float32) for name, shape in array_shapes(config).items()}
+engine = NativeEngine(Checkpoint(config, arrays, {}))
+session, draw = engine.session(2), Draw(Filters(), allowed=1, chance=0.5)
+short = Checkpoint(config, arrays | {"layers.0.qkv": np.ones((1, 16), np.float32)}, {})
+uses = [
+    lambda: NativeEngine(short), lambda: engine.session(0), lambda: engine.session(2**32 + 1), lambda: Reading(0), lambda: Reading(-1),
+    lambda: session.feed(np.zeros((1, 1), int)), lambda: session.feed_all(np.zeros((3, 1), int)),
+    lambda: session.feed(np.zeros((2, 0), int)),
+    lambda: session.step(np.zeros(1, int)), lambda: session.step(np.zeros(3, int)), lambda: session.begin([0, 0, 0]),
+    lambda: session.fork([]), lambda: session.fork([-1]), lambda: session.fork([2]), lambda: session.fork([[0]]), lambda: session.rewind(1),
+    lambda: session.draw([draw]), lambda: session.draw([draw] * 3),
+]
+assert False, "the interpreter keeps its asserts: this tests nothing"
+for use in uses:
+    try:
+        use()
+    except AssertionError:
+        print("refused")
+    else:
+        print("accepted")
+"""
+
+
+def test_wrong_lengths_are_refused_where_python_drops_its_asserts() -> None:
+    """Under `python -O` a batch of three once read ids and wrote logits beyond the arrays of a session of two."""
+    done = subprocess.run([sys.executable, "-O", "-c", WRONG_USES], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["refused"] * 18
+    assert done.stderr == ""
+
+
 def test_wrong_wishes_name_the_choices() -> None:
     checkpoint = random_checkpoint(TINY)
     with pytest.raises(RequestError, match="bfloat16"):

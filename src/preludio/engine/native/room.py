@@ -47,7 +47,8 @@ class Room:
 
     def put(self, draws: Sequence[Draw]) -> None:
         """How the next id of each sequence is drawn."""
-        assert len(draws) == len(self._filters), f"{len(draws)} draws for a batch of {len(self._filters)}"
+        if len(draws) != len(self._filters):
+            raise AssertionError(f"{len(draws)} draws for a batch of {len(self._filters)}")
         at, choices = 0, self._choices
         for row, draw in enumerate(draws):
             filters = draw.filters
