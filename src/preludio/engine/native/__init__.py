@@ -98,7 +98,8 @@ class NativeSession:
         self._close = weakref.finalize(self, _close_session, engine, handle)
         self._close.atexit = False
         self._vocabulary = array_shapes(engine.config)["embedding"][0]
-        self._room: Room | None = None  # for steps
+        self._room = room = Room(batch, self._vocabulary)  # for steps
+        self._draw = functools.partial(self._library.session_draw, handle, room.at_choices, room.at_ids)
 
     @property
     def position(self) -> int:
@@ -115,37 +116,28 @@ class NativeSession:
         return np.concatenate(self._blocks(ids, wants_all=True), axis=1)
 
     def step(self, ids: IdBatch) -> Floats:
-        room = self._filled_room(ids.tolist())
-        outcome = self._library.session_feed(self._handle, room.at_ids, 1, False, room.at_logits)
-        if outcome:
-            refuse(outcome)
-        return room.logits.copy()
+        with self._room as room:
+            room.put_ids(ids.tolist())
+            outcome = self._library.session_feed(self._handle, room.at_ids, 1, False, room.at_logits)
+            if outcome:
+                refuse(outcome)
+            return room.logits.copy()
 
     def begin(self, ids: Sequence[int]) -> None:
-        outcome = self._library.session_begin(self._handle, self._filled_room(ids).at_ids)
-        if outcome:
-            refuse(outcome)
+        with self._room as room:
+            room.put_ids(ids)
+            outcome = self._library.session_begin(self._handle, room.at_ids)
+            if outcome:
+                refuse(outcome)
 
     def draw(self, draws: Sequence[Draw]) -> list[int]:
-        room = self._room or self._new_room()
-        room.put(draws)
-        outcome = self._draw()
-        if outcome:
-            refuse(outcome)
-        drawn: list[int] = room.ids[:]
-        return drawn
-
-    def _filled_room(self, ids: Sequence[int]) -> Room:
-        if len(ids) != self.batch:
-            raise AssertionError(f"{len(ids)} ids for a batch of {self.batch}")
-        room = self._room or self._new_room()
-        room.ids[:] = ids
-        return room
-
-    def _new_room(self) -> Room:
-        room = self._room = Room(self.batch, self._vocabulary)
-        self._draw = functools.partial(self._library.session_draw, self._handle, room.at_choices, room.at_ids)
-        return room
+        with self._room as room:
+            room.put(draws)
+            outcome = self._draw()
+            if outcome:
+                refuse(outcome)
+            drawn: list[int] = room.ids[:]
+            return drawn
 
     def fork(self, rows: Sequence[int]) -> NativeSession:
         """Shares the cache: what two sequences have in common is there once, until one of them writes on in its last part."""
