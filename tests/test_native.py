@@ -21,8 +21,7 @@ from test_engine import TINY, assert_equal_logits, needs_native, random_checkpoi
 from preludio.checkpoint import Checkpoint, ModelConfig
 from preludio.compose import Composer, Piece, Request
 from preludio.compose.sampling import Draw, Filters
-from preludio.engine.native import PRECISIONS, NativeEngine, NativeSession, draw_one
-from preludio.engine.native.cores import default_threads
+from preludio.engine.native import PRECISIONS, NativeEngine, NativeSession, default_threads, draw_one
 from preludio.engine.native.library import library
 from preludio.engine.numpy_engine import REWIND, NumpyEngine
 from preludio.errors import RequestError

@@ -31,11 +31,11 @@ def evaluate(  # its parameters are the command's options
 ) -> None:
     """How well a model predicts real music: nats a token, a note, bits a second, by the papers' protocol and with a sliding context."""
     from preludio import checkpoint
-    from preludio.corpus.workers import cores
     from preludio.evaluate import Cut, EngineScore, likelihoods, open_pieces, table
+    from preludio.processors import usable_processors
 
     cuts = [Cut(segment, segment), *([Cut(segment, stride)] if stride else [])]
-    n_processes = processes or cores()
+    n_processes = processes or usable_processors()
     score = EngineScore(checkpoint.load(model), engine, threads=1 if n_processes > 1 else None)
     chosen = open_pieces(data, split).drawn(pieces, seed)
     with progress_bar("listening", len(chosen)) as progress:

@@ -19,19 +19,20 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.checkpoint import Checkpoint, array_shapes
-from preludio.engine.native.cores import default_threads
 from preludio.engine.native.library import Config, Outcome, available, library, refuse
 from preludio.engine.native.room import Draw, Room
 from preludio.errors import RequestError
+from preludio.processors import usable_cores
 
 Floats = npt.NDArray[np.float32]
 IdBatch = npt.NDArray[np.integer[Any]]
 
-__all__ = ["PRECISIONS", "NativeEngine", "NativeSession", "Reading", "available", "draw_one"]
+__all__ = ["PRECISIONS", "NativeEngine", "NativeSession", "Reading", "available", "default_threads", "draw_one"]
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 BLOCK = 256  # tokens that go through the network at once, of all sequences together
 MOST_THREADS = 64
+MOST_USEFUL_THREADS = 4  # a step waits for memory, and a few cores read all that it gives
 MOST_SEQUENCES = 2**20  # of a session: C counts their pages and ids with 32 bits
 MOST_BYTES = 2**62
 
@@ -170,6 +171,11 @@ class NativeSession:
         if outcome:
             refuse(outcome)
         return logits
+
+
+def default_threads() -> int:
+    """Return how many threads a step is worth: one for each core that this process may use, at most four."""
+    return min(MOST_USEFUL_THREADS, usable_cores())
 
 
 def draw_one(logits: Floats, draw: Draw) -> int:
