@@ -241,7 +241,7 @@ def test_one_performance_has_no_interval() -> None:
     found = likelihood(by_kind, [BY_HAND])
     assert found.nats_per_token[1:] == (None, None)
     assert found.to_json()["nats_per_token"]["low"] is None
-    assert "bootstrap" not in found.table()
+    assert "bootstrap" not in table([found])
 
 
 def test_models_are_compared_on_the_same_performances() -> None:
@@ -258,7 +258,7 @@ def test_models_are_compared_on_the_same_performances() -> None:
 def test_music_without_notes_or_time_has_no_such_figure() -> None:
     found = likelihood(by_kind, [Piece("loud", np.full(9, VELOCITY, dtype=np.uint16))] * 2)
     assert found.to_json()["nats_per_note"] == found.to_json()["bits_per_second"] == {"value": None, "low": None, "high": None}
-    assert "| bits a second of music " in found.table()
+    assert "| bits a second of music " in table([found])
     json.dumps(found.to_json(), allow_nan=False)
 
 
@@ -454,7 +454,7 @@ def test_with_the_grammar_by_hand() -> None:
     allowed = [128, 67 + 100 + 31, 127 + 128 + 31, 128 + 67 + 100 + 31 + 1, 63 + 100 + 31, 127 + 127 + 31 + 100]
     assert found.nats_per_token.value == pytest.approx(math.log(391), rel=1e-6)
     assert found.nats_per_token_with_grammar.value == pytest.approx(np.log(allowed).mean(), rel=1e-6)
-    assert "nats a token with the grammar" in found.table()
+    assert "nats a token with the grammar" in table([found])
 
 
 @given(st.integers(0, 100))

@@ -71,12 +71,12 @@ def _evaluate_likelihood(
     as_json: bool,
 ) -> None:
     from preludio import checkpoint
-    from preludio.corpus.workers import cores
     from preludio.evaluate import Cut, EngineScore, likelihoods, open_pieces, table
+    from preludio.processors import usable_processors
 
     (pieces, seed), (segment, stride) = drawn, lengths
     cuts = [Cut(segment, segment), *([Cut(segment, stride)] if stride else [])]
-    n_processes = processes or cores()
+    n_processes = processes or usable_processors()
     score = EngineScore(checkpoint.load(model), engine, threads=1 if n_processes > 1 else None)
     chosen = open_pieces(data, split).drawn(pieces, seed)
     with progress_bar("listening", len(chosen)) as progress:

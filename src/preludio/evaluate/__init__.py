@@ -2,7 +2,7 @@
 
     pieces = open_pieces("maestro-v3.0.0", "validation")
     found = likelihood(EngineScore(checkpoint.load("small")), pieces)
-    print(found.nats_per_token, found.table())
+    print(found.nats_per_token, table([found]))
 
 A score is any function from ids to negative log-probabilities, so a PyTorch model in training is summed by the same code. No torch here.
 """

@@ -172,12 +172,6 @@ class Likelihood:
             "by_context": [{"from": least, "to": most} | one.to_json() for (least, most), one in self.by_context.items()],
         }
 
-    def table(self) -> str:
-        """The same for people."""
-        from preludio.evaluate.report import table
-
-        return table([self])
-
     def _kind_json(self, kind: str, estimate: Estimate) -> dict[str, float | None]:
         shares = {"share_of_tokens": self.share_of_tokens[kind], "share_of_nats": self.share_of_nats[kind]}
         return estimate.to_json() | {name: round(share, 6) for name, share in shares.items()}

@@ -205,6 +205,7 @@ class Run:
         for key, tensor in tensors.items():
             group, _, name = key.partition("/")
             groups.setdefault(group, {})[name] = tensor
+        _upgrade(groups, self.weights)
         try:
             self._take(groups["weights"])
             self._begin_average()
@@ -221,6 +222,15 @@ class Run:
             if weights[name].shape != tensor.shape:
                 raise ValueError(f"{name} is {tuple(weights[name].shape)}, not {tuple(tensor.shape)}")
         self._set({name: part_like(tensor, weights[name]) for name, tensor in self.weights.items()})
+
+
+def _upgrade(groups: dict[str, dict[str, Tensor]], weights: dict[str, Tensor]) -> None:
+    """Change a state of version 0.1.0, which has no generated tables, in place: they begin at zero, and its distance tables are kept."""
+    for group in ("weights", "average"):
+        if groups[group] and "embedding_by_feature" not in groups[group]:
+            groups[group] |= {name: torch.zeros_like(whole(weights[name])) for name in weights if name.endswith(("_by_feature", "_by_wave"))}
+    for key in [key for key in groups["optimiser"] if key.rpartition("/")[0].endswith("relative")]:
+        del groups["optimiser"][key]
 
 
 def _split(data: Shards, name: str) -> Split:
