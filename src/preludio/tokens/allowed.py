@@ -1,7 +1,7 @@
 """What the grammar allows after each id of a row that may begin anywhere in a piece: `Grammar`, vectorised, for scoring.
 
-A row cut out of a piece does not say which keys were down before it, nor which velocity was in force. What is not known is allowed: a key that
-was not met yet may be struck or released, any velocity may follow. A row that begins with START knows everything.
+A row cut out of a piece does not say which keys were down before it, nor which velocity was in force. What is not known is allowed: a
+key that was not met yet may be struck or released, any velocity may follow. A row that begins with START knows everything.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class DirectSlot(NamedTuple):
 
 
 class DifferenceSlot(NamedTuple):
-    """logit[column + i] += x . R[first_row + clip(i - b, -reach, reach) + reach] with b = bases[base], or R[first_row + 2 reach + 1] for NONE."""
+    """logit[column + i] += x . R[first_row + clip(i - bases[base], -reach, reach) + reach]; where the base is NONE, the row after those."""
 
     column: int
     width: int
