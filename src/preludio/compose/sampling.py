@@ -90,7 +90,7 @@ def temper(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
 
 
 def likeliest_strikes(probabilities: npt.NDArray[np.float64], top_p: float) -> npt.NDArray[np.float64]:
-    """Return the probabilities of the likeliest note-ons that have the share `top_p` of all of theirs, scaled to the same sum; 0 for the rest.
+    """Return the probabilities of the likeliest note-ons that have the share `top_p` of all of theirs, scaled to their sum; 0 for the rest.
 
     Which key is struck is made surer so, and not whether one is struck: when notes come and how long they last stays as it was learned.
     """
