@@ -139,9 +139,9 @@ def output_indices(states: States) -> npt.NDArray[np.int16]:
     return np.concatenate([*direct, *difference], axis=-1)
 
 
-def input_indices(states: States) -> npt.NDArray[np.int16]:
-    """The rows that are added to the embedding of each position: (..., 3)."""
-    last, before = states.bases[..., :1], states.bases[..., 1:N_STRUCK]
+def input_indices(bases: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """The rows that are added to the embedding of each position, from `States.bases`: (..., 3)."""
+    last, before = bases[..., :1], bases[..., 1:N_STRUCK]
     index = np.clip(last - before, -REACH, REACH) + REACH
     index = np.where((last != NONE) & (before != NONE), index, N_INTERVALS - 1)
     return (index + np.arange(N_STRUCK - 1) * N_INTERVALS).astype(np.int16)
@@ -268,6 +268,10 @@ class Tracker:
         self._heard *= _DECAY
         self._heard[:, pitch % N_CLASSES] += 1
 
+    def bases(self) -> npt.NDArray[np.int16]:
+        """`States.bases` alone: (10,)."""
+        return np.array([*self._struck, *self._released, *self._velocities], dtype=np.int16)
+
     def now(self) -> States:
         """Arrays without a leading shape."""
         age = _AGE_OF[np.minimum(self._step - self._changed, AGES[-1])]
@@ -276,6 +280,6 @@ class Tracker:
         rhythms = _rhythm_indices(np.array([self._step]), np.array([self._chords]))
         return States(
             direct=np.concatenate([keys, rhythms.ravel()]),
-            bases=np.array([*self._struck, *self._released, *self._velocities], dtype=np.int16),
+            bases=self.bases(),
             shares=(self._heard / total).astype(np.float32),
         )
