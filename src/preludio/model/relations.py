@@ -34,7 +34,7 @@ class States(NamedTuple):
         """Of ids (batch, time), each row from its own beginning."""
         found = relations.states(ids.detach().cpu().numpy())
         direct, bases, shares = (torch.from_numpy(array) for array in found)
-        return cls(direct, bases, shares, torch.from_numpy(relations.input_indices(bases)).long()).to(ids.device)
+        return cls(direct, bases, shares, torch.from_numpy(relations.input_indices(found.bases)).long()).to(ids.device)
 
     def to(self, device: torch.device) -> States:
         return States(*(tensor.to(device, non_blocking=True) for tensor in self))
