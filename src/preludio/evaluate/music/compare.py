@@ -100,15 +100,16 @@ class Compared:
         }
 
 
-def compare(sets: Sets, seed: int, progress: Progress | None = None, draws: int = OVERLAP_DRAWS) -> Compared:
+def compare(sets: Sets, seed: int, progress: Progress | None = None, draws: int | None = None) -> Compared:
     """All figures and overlaps.
 
     Args:
         progress: called with the share that is done.
-        draws: of the bootstrap of each overlap.
+        draws: of the bootstrap of each overlap; None for OVERLAP_DRAWS.
     """
     each = {figure.name: _of_each(sets, figure) for figure in ALL_FIGURES}
-    values, distances = _Overlaps.of(sets, _by_values, seed, draws), _Overlaps.of(sets, _by_distances, seed, draws)
+    n = OVERLAP_DRAWS if draws is None else draws
+    values, distances = _Overlaps.of(sets, _by_values, seed, n), _Overlaps.of(sets, _by_distances, seed, n)
     by_value = values.likenesses([figure.name for figure in FIGURES], _part(progress, 0.0, 0.3))
     by_distance = distances.likenesses(list(distances.reference), _part(progress, 0.3, 0.7))
     figures = {name: pair(_by_prompt(ours, sets), real, seed) for name, (ours, real) in each.items()}
