@@ -5,7 +5,7 @@
 
 #include "engine.h"
 
-enum { LANES = 2, RUN = 16, NOTE_OFF = 128 };
+enum { LANES = 2, RUN = 16 };
 
 /* Two at a time: as long as vectors are everywhere. */
 typedef double vd __attribute__((vector_size(8 * LANES)));
