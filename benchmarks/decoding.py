@@ -40,8 +40,9 @@ import numpy as np
 
 from preludio import checkpoint
 from preludio.bench import Guest, Played, Row, everyone, picture, play, table
+from preludio.bench.candidates import PADDED, SO_FAR
 from preludio.bench.measure import PIECES, Figure
-from preludio.bench.players import PADDED, SO_FAR, EnginePlayer, Player, random_checkpoint
+from preludio.bench.players import EnginePlayer, Player, random_checkpoint
 from preludio.checkpoint import SIZES
 from preludio.engine.native import PRECISIONS, NativeEngine
 from preludio.engine.native.library import library

@@ -1,9 +1,10 @@
-"""What does relative attention buy? Four ways to tell a model the order of tokens, at one budget of parameters, tokens and seeds.
+"""What does relative attention buy? Five ways to tell a model the order of tokens, at one budget of parameters, tokens and seeds.
 
     python benchmarks/positions.py --data data --out runs/positions.jsonl          # each run a few minutes; stopped, it goes on
     python benchmarks/positions.py --out runs/positions.jsonl --picture docs/positions.svg
 
-    relative, shared    one learned embedding per distance and layer, shared by the heads (what ships)
+    generated           one embedding per distance and layer, made from fixed waves by a learned matrix (what ships)
+    relative, shared    one learned embedding per distance and layer, shared by the heads
     relative, per head  one per distance, layer and head (Huang et al. 2018)
     rotary              queries and keys turned by their position (Su et al. 2021, base 10,000)
     sinusoidal          sines of the position added to the embeddings, scaled by one learned number (Vaswani et al. 2017)
@@ -21,6 +22,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +34,17 @@ from torch.nn import functional as F
 from preludio.checkpoint import ModelConfig
 from preludio.corpus.shards import Shards
 from preludio.model import Transformer, fused
+from preludio.model.relations import States
 from preludio.model.transformer import Layer
 from preludio.tokens import PAD
 from preludio.train.config import TrainConfig
 from preludio.train.optimisers import Optimisers
 from preludio.train.windows import Windows
+from preludio.train.world import has_bfloat16
 
 TRAINED, SCORED, BIN = 512, 1024, 64
 SHAPE = ModelConfig(d_model=192, n_heads=3, n_layers=4, d_ff=768, window=TRAINED)
-VARIANTS = ("relative, shared", "relative, per head", "rotary", "sinusoidal")
+VARIANTS = ("relative, shared", "generated", "relative, per head", "rotary", "sinusoidal")
 SEGMENTS, SEGMENTS_AT_A_TIME = 160, 8
 TABLE = SHAPE.window * SHAPE.d_head  # numbers in one table of distances
 
@@ -61,12 +65,26 @@ def rotated(x: Tensor) -> Tensor:
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)
 
 
+class LearnedLayer(Layer):
+    """Attention whose distance table is itself the parameter, a row for each distance."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        del self.relative_by_wave
+        table = torch.empty_like(self.relative)
+        del self.relative
+        self.relative = nn.Parameter(table)
+
+    def _table(self) -> Tensor:
+        return self.relative
+
+
 class PlainLayer(Layer):
     """Attention without distances; turned or not. `sees` is how many last positions a query sees, or None for all."""
 
     def __init__(self, config: ModelConfig, turned: bool) -> None:
         super().__init__(config)
-        del self.relative
+        del self.relative, self.relative_by_wave
         self.turned, self.sees = turned, None
 
     sees: int | None
@@ -93,13 +111,13 @@ class PlainTransformer(Transformer):
         self.initialise()
         self.sine_scale = nn.Parameter(torch.tensor(0.02 * math.sqrt(2))) if variant == "sinusoidal" else None  # as loud as the embeddings
 
-    def forward(self, ids: Tensor) -> Tensor:
-        x = F.embedding(ids, self.embedding)
+    def forward(self, ids: Tensor, states: States | None = None) -> Tensor:  # noqa: ARG002 - it has no relations
+        x = F.embedding(ids, self.embedding + self.features @ self.embedding_by_feature)
         if self.sine_scale is not None:
             x = x + self.sine_scale * sines(ids.shape[1], x.shape[-1])
         for layer in self.layers:
             x = layer(x)
-        return F.linear(F.rms_norm(x, self.norm.shape, self.norm, 1e-5), self.unembedding)
+        return F.linear(F.rms_norm(x, self.norm.shape, self.norm, 1e-5), self.unembedding + self.features @ self.unembedding_by_feature)
 
 
 def sines(time: int, d: int) -> Tensor:
@@ -109,12 +127,17 @@ def sines(time: int, d: int) -> Tensor:
 
 def model_of(variant: str) -> Transformer:
     config = shape_of(variant)
-    return Transformer(config) if variant.startswith("relative") else PlainTransformer(config, variant)
+    if not variant.startswith("relative"):
+        return Transformer(config) if variant == "generated" else PlainTransformer(config, variant)
+    model = Transformer(config)
+    model.layers = nn.ModuleList(LearnedLayer(config) for _ in range(config.n_layers))
+    model.initialise()
+    return model
 
 
 def nll(model: nn.Module, batch: Tensor) -> Tensor:
     """Of each target, nats; 0 for PAD: (rows, length)."""
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast("cpu", torch.bfloat16) if has_bfloat16("cpu") else nullcontext():
         logits = model(batch[:, :-1])
     losses = F.cross_entropy(logits.float().flatten(0, 1), batch[:, 1:].flatten(), ignore_index=PAD, reduction="none")
     return losses.view(len(batch), -1)
@@ -128,11 +151,11 @@ def trained(variant: str, seed: int, data: Shards, tokens: int) -> tuple[Transfo
     steps = tokens // batch_tokens
     config = TrainConfig(SHAPE, steps, batch_tokens, lengths=((TRAINED, 1.0),), decay_steps=steps // 2, seed=seed)
     optimisers, windows = Optimisers(model, config), Windows(data.splits["train"], seed, semitones=3)
-    quick: nn.Module = torch.compile(model, dynamic=False) if fused.build() is None else model  # type: ignore[assignment]
+    fused.build()
     losses = []
     for step in range(steps):
         optimisers.zero_grad()
-        loss = nll(quick, torch.from_numpy(windows.batch(step, batch_tokens // TRAINED, TRAINED))).mean()
+        loss = nll(model, torch.from_numpy(windows.batch(step, batch_tokens // TRAINED, TRAINED))).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimisers.step(config.rate_at(step))
@@ -213,6 +236,7 @@ def spread(values: list[float], form: str) -> str:
 
 
 COLOURS = {
+    "generated": "#111111",
     "relative, shared": "#a63d2f",
     "relative, per head": "#d98a4e",
     "rotary": "#22577a",

@@ -241,7 +241,7 @@ def test_one_performance_has_no_interval() -> None:
     found = likelihood(by_kind, [BY_HAND])
     assert found.nats_per_token[1:] == (None, None)
     assert found.to_json()["nats_per_token"]["low"] is None
-    assert "bootstrap" not in found.table()
+    assert "bootstrap" not in table([found])
 
 
 def test_models_are_compared_on_the_same_performances() -> None:
@@ -258,7 +258,7 @@ def test_models_are_compared_on_the_same_performances() -> None:
 def test_music_without_notes_or_time_has_no_such_figure() -> None:
     found = likelihood(by_kind, [Piece("loud", np.full(9, VELOCITY, dtype=np.uint16))] * 2)
     assert found.to_json()["nats_per_note"] == found.to_json()["bits_per_second"] == {"value": None, "low": None, "high": None}
-    assert "| bits a second of music " in found.table()
+    assert "| bits a second of music " in table([found])
     json.dumps(found.to_json(), allow_nan=False)
 
 
@@ -439,3 +439,32 @@ def test_a_real_piece_by_the_bundled_model_is_the_torch_models() -> None:
     ours, reference = (likelihood(score, [start], Cut(1024, 1024)) for score in (EngineScore(small), torch_score(small)))
     assert 1 < ours.nats_per_token.value < 3.5
     np.testing.assert_allclose(ours.nats, reference.nats, rtol=1e-4)
+
+
+# --- with the grammar -------------------------------------------------------------------------------------------------------------
+
+
+def test_with_the_grammar_by_hand() -> None:
+    """A model without weights gives each of 391 ids the same: with the grammar it is the mean logarithm of how many ids are allowed."""
+    silent = Checkpoint(TINY, {name: np.zeros(shape, dtype=np.float32) for name, shape in array_shapes(TINY).items()}, {})
+    found = likelihood(EngineScore(silent, "numpy"), [BY_HAND], Cut(2048, 2048))
+    # after: velocity (any key of 128), C4 down (67 higher keys, 100 shifts, 31 velocities), a shift under 1 s (127 keys that are not down,
+    # 128 that may be released, 31 velocities: the row does not know what was before it), C4 up (128 keys, 67 releases, 100, 31, END),
+    # E4 down (63, 100, 31), a full second (127, 127 as C4 is up, 31, 100)
+    allowed = [128, 67 + 100 + 31, 127 + 128 + 31, 128 + 67 + 100 + 31 + 1, 63 + 100 + 31, 127 + 127 + 31 + 100]
+    assert found.nats_per_token.value == pytest.approx(math.log(391), rel=1e-6)
+    assert found.nats_per_token_with_grammar.value == pytest.approx(np.log(allowed).mean(), rel=1e-6)
+    assert "nats a token with the grammar" in table([found])
+
+
+@given(st.integers(0, 100))
+def test_the_grammar_never_makes_canonical_music_less_likely(seed: int) -> None:
+    piece = Piece("played", encode(played(seed, n_chords=8)))
+    both = EngineScore(random_checkpoint(), "numpy")(piece.ids[None].astype(np.int64))
+    assert (both[..., 1] <= both[..., 0] + 1e-5).all()
+
+
+def test_music_that_breaks_the_grammar_has_no_such_figure() -> None:
+    found = likelihood(EngineScore(random_checkpoint(), "numpy"), [random_piece(50)], Cut(24, 24))
+    assert math.isnan(found.nats_per_token_with_grammar.value)
+    assert found.to_json()["nats_per_token_with_grammar"]["value"] is None

@@ -21,8 +21,7 @@ from test_engine import RELATED, TINY, assert_equal_logits, needs_native, random
 from preludio.checkpoint import Checkpoint, ModelConfig
 from preludio.compose import Composer, Piece, Request
 from preludio.compose.sampling import Draw, Filters
-from preludio.engine.native import PRECISIONS, NativeEngine, NativeSession, draw_one
-from preludio.engine.native.cores import default_threads
+from preludio.engine.native import PRECISIONS, NativeEngine, NativeSession, default_threads, draw_one
 from preludio.engine.native.library import library
 from preludio.engine.numpy_engine import REWIND, NumpyEngine
 from preludio.errors import RequestError
@@ -62,14 +61,14 @@ def side_by_side(n: int, play: Callable[[int], None]) -> None:
         thread.join()
 
 
-def hammered_by_two(call: Callable[[], object]) -> int:
-    """How many of 600 calls from two threads were answered; all others were refused, since the session was at work in the other one."""
+def hammered_by_two(call: Callable[[int], object]) -> int:
+    """How many of 600 calls from the threads 0 and 1 were answered; all others were refused, since the session was at work in the other."""
     answered, refused = [], []
 
-    def hammer(_: int) -> None:
+    def hammer(thread: int) -> None:
         for _ in range(300):
             try:
-                answered.append(call())
+                answered.append(call(thread))
             except AssertionError as error:
                 refused.append(str(error))
 
@@ -231,7 +230,7 @@ def test_composers_side_by_side_do_not_disturb_each_other(memory: Callable[[], i
 def test_a_session_at_work_in_another_thread_is_not_touched() -> None:
     """Two threads that step one session: each step is whole, or refused."""
     session = NativeEngine(random_checkpoint(ODD), "float32", 2).session()
-    stepped = hammered_by_two(lambda: session.step(np.zeros(1, dtype=np.int64)))
+    stepped = hammered_by_two(lambda _: session.step(np.zeros(1, dtype=np.int64)))
     assert session.position == stepped
 
 
@@ -251,11 +250,17 @@ def test_composers_side_by_side_compose_what_they_compose_alone(memory: Callable
 
 
 def test_a_step_may_be_begun_in_one_thread_and_drawn_from_in_others() -> None:
-    """Two at once: each draw is whole, or refused."""
-    session, draw = NativeEngine(random_checkpoint(ODD), "float32", 2).session(), Draw(Filters(), allowed=1 << 7, chance=0.5)
+    """Two at once, each of which allows an id of its own: each draw is whole, or refused.
+
+    ThreadSanitizer saw that a thread wrote how to draw where the other one's call was reading it.
+    """
+    session = NativeEngine(random_checkpoint(ODD), "float32", 2).session()
+    draws = [Draw(Filters(), allowed=1 << thread, chance=0.5) for thread in range(2)]
     session.begin([7])
-    drawn = hammered_by_two(lambda: session.draw([draw]))
-    assert session.position == drawn + 1
+    drawn: set[tuple[int, int]] = set()
+    n_drawn = hammered_by_two(lambda thread: drawn.add((thread, session.draw([draws[thread]])[0])))
+    assert session.position == n_drawn + 1
+    assert drawn <= {(0, 0), (1, 1)}
 
 
 def test_whatever_is_done_beside_a_step_that_is_under_way(memory: Callable[[], int]) -> None:
@@ -447,6 +452,42 @@ def test_wrong_use_is_an_error_and_not_a_crash(memory: Callable[[], int]) -> Non
     with pytest.raises(AssertionError, match="no id is allowed"):
         draw_one(np.zeros(391, dtype=np.float32), Draw(Filters(), allowed=0, chance=0.5))
     assert memory() > 0
+
+
+WRONG_USES = """
+import numpy as np
+from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
+from preludio.compose.sampling import Draw, Filters
+from preludio.engine.native import NativeEngine, Reading
+config = ModelConfig(d_model=16, n_heads=2, n_layers=1, d_ff=32, window=24)
+arrays = {name: np.ones(shape, np.float32) for name, shape in array_shapes(config).items()}
+engine = NativeEngine(Checkpoint(config, arrays, {}))
+session, draw = engine.session(2), Draw(Filters(), allowed=1, chance=0.5)
+short = Checkpoint(config, arrays | {"layers.0.qkv": np.ones((1, 16), np.float32)}, {})
+uses = [
+    lambda: NativeEngine(short), lambda: engine.session(0), lambda: engine.session(2**32 + 1), lambda: Reading(0), lambda: Reading(-1),
+    lambda: session.feed(np.zeros((1, 1), int)), lambda: session.feed_all(np.zeros((3, 1), int)),
+    lambda: session.feed(np.zeros((2, 0), int)),
+    lambda: session.step(np.zeros(1, int)), lambda: session.step(np.zeros(3, int)), lambda: session.begin([0, 0, 0]),
+    lambda: session.fork([]), lambda: session.fork([-1]), lambda: session.fork([2]), lambda: session.fork([[0]]), lambda: session.rewind(1),
+    lambda: session.draw([draw]), lambda: session.draw([draw] * 3),
+]
+assert False, "the interpreter keeps its asserts: this tests nothing"
+for use in uses:
+    try:
+        use()
+    except AssertionError:
+        print("refused")
+    else:
+        print("accepted")
+"""
+
+
+def test_wrong_lengths_are_refused_where_python_drops_its_asserts() -> None:
+    """Under `python -O` a batch of three once read ids and wrote logits beyond the arrays of a session of two."""
+    done = subprocess.run([sys.executable, "-O", "-c", WRONG_USES], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["refused"] * 18
+    assert done.stderr == ""
 
 
 def test_wrong_wishes_name_the_choices() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +67,50 @@ def test_the_library_says_nothing_but_what_is_asked_of_it(building: Any, tmp_pat
     library = ctypes.CDLL(str(tmp_path / "native.so"))
     assert library.has_instructions(b"plain") == 1
     assert not hasattr(library, "team_run")
+
+
+FORKS = """
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include "threads.h"
+
+static void *hammer(void *nothing) {
+    for (;;) lists_lock(), lists_unlock();
+    return nothing;
+}
+
+int main(void) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, hammer, NULL);
+    for (int i = 0; i < 200; i++) {
+        pid_t child = fork();
+        if (!child) {
+            alarm(10); /* its end, if it waits for ever */
+            lists_lock(), lists_unlock();
+            _exit(0);
+        }
+        int status;
+        waitpid(child, &status, 0);
+        if (status) return printf("child %d hangs\\n", i), 1;
+        lists_lock(), lists_unlock();
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_child_forked_while_another_thread_has_the_lock_does_not_wait_for_it(building: Any, tmp_path: Path) -> None:
+    """That thread does not follow into the child, and the lock stayed taken there for ever."""
+    try:
+        compiler = building.find_compiler()
+    except FileNotFoundError:
+        pytest.skip("needs a C compiler")
+    program = tmp_path / "forks"
+    (tmp_path / "forks.c").write_text(FORKS)
+    files = [str(tmp_path / "forks.c"), str(building.SOURCES / "threads.c")]
+    subprocess.run([*compiler, "-std=gnu11", "-O2", "-pthread", f"-I{building.SOURCES}", *files, "-o", str(program)], check=True)
+    done = subprocess.run([str(program)], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from strategies import law
 
 from preludio.compose.request import Request
-from preludio.compose.sampling import COLDEST, Dice, Draw, Filters, keep_likeliest, sample, temper
+from preludio.compose.sampling import COLDEST, Dice, Draw, Filters, keep_likeliest, likeliest_strikes, sample, temper
 from preludio.engine import native
 from preludio.errors import RequestError
 from preludio.tokens import VOCAB_SIZE, IdSet
@@ -29,6 +29,7 @@ filters = st.builds(
     top_k=st.integers(0, N + 2),
     top_p=st.one_of(st.just(1.0), st.floats(0.01, 1)),
     min_p=st.floats(0, 1),
+    strike_top_p=st.one_of(st.just(1.0), st.floats(0.01, 1)),
 )
 some_chances = st.one_of(st.just(0.0), st.just(1 - 2**-53), st.floats(0, 1, exclude_max=True))
 
@@ -68,6 +69,20 @@ def test_the_dice_show_what_the_generator_would_give_one_by_one() -> None:
     assert [dice.cast() for _ in range(2 * Dice.AT_ONCE + 3)] == [rng.random() for _ in range(2 * Dice.AT_ONCE + 3)]
 
 
+@law
+@given(st.lists(st.floats(-20, 20, width=32), min_size=200, max_size=200), st.floats(0.01, 0.99))
+def test_strike_top_p_moves_probability_among_strikes_alone(row: list[float], top_p: float) -> None:
+    """The note-ons keep their sum; those that are left are the likeliest, and no fewer would have the share."""
+    probabilities = temper(np.array(row, dtype=np.float32), 1.0)
+    strikes = probabilities[:128]
+    kept = likeliest_strikes(strikes, top_p)
+    assert kept.sum() == pytest.approx(strikes.sum())
+    least = strikes[kept > 0].min()
+    assert (strikes[kept == 0] <= least).all()
+    share = strikes[kept > 0].sum() / strikes.sum()
+    assert share >= top_p - 1e-9 and share - least / strikes.sum() < top_p + 1e-9
+
+
 @needs_native
 @law
 @given(logit_rows, masks, filters, st.floats(0, 1 - 1e-9))
@@ -83,6 +98,7 @@ def test_what_is_beyond_the_vocabulary_is_not_drawn() -> None:
 
 WISHES = [
     Filters(), Filters(top_p=0.9), Filters(temperature=0.7, top_k=20), Filters(min_p=0.05), Filters(temperature=0.0),
+    Filters(strike_top_p=0.9), Filters(strike_top_p=0.3, temperature=1.2, min_p=0.02),
     Filters(temperature=10.0), Filters(temperature=1e-6), Filters(temperature=2.0, top_p=0.99, min_p=0.001, top_k=300),
 ]  # fmt: skip
 
@@ -148,7 +164,7 @@ def test_a_tiny_difference_of_the_logits_draws_alike() -> None:
         ("seconds", 0), ("seconds", float("nan")), ("seconds", float("inf")), ("seconds", 1e9), ("seconds", "60"), ("seconds", True),
         ("seed", -1), ("seed", 1 << 64), ("seed", 1.5), ("variations", 0), ("variations", 65), ("temperature", -0.1),
         ("temperature", float("nan")), ("top_k", -1), ("top_k", 2.0), ("top_p", 0), ("top_p", 1.01), ("min_p", -0.1), ("min_p", 1.1),
-        ("prompt_seconds", 0), ("prompt_seconds", float("inf")), ("prompt", b"MThd"),
+        ("strike_top_p", 0), ("strike_top_p", 1.01), ("prompt_seconds", 0), ("prompt_seconds", float("inf")), ("prompt", b"MThd"),
     ],
 )  # fmt: skip
 def test_a_wish_out_of_range_is_refused_by_name(wish: str, value: Any) -> None:

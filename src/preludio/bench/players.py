@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import importlib.util
 import time
-from collections.abc import Callable, Sequence
-from importlib.metadata import version
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
-from preludio.engine import Engine, native, open_engine
-from preludio.engine.numpy_engine import NumpyEngine
+from preludio.engine import Engine, native
 
 Seconds = npt.NDArray[np.float64]
 
 PROMPT = 1000  # tokens of the prompt that is timed
-SO_FAR = "recomputing the sequence so far, PyTorch float32"
-PADDED = "recomputing the padded 2,048, PyTorch float32"
 
 
 class Player(Protocol):
@@ -92,69 +85,6 @@ class Gpt2Player:
                 stopping_criteria=[note_time],
             )
         return np.diff(marks)[:n]
-
-
-class Guest(NamedTuple):
-    """Somebody who could play: known by name before it is there, since some take seconds and gigabytes to come."""
-
-    name: str
-    threads: int
-    batch: int
-    come: Callable[[], Player]
-
-
-def everyone(config: ModelConfig, threads: int, batch: int, others: bool) -> list[Guest]:
-    """Ours on one thread and on `threads`, the fastest with a batch, too; and what is installed beside them.
-
-    NumPy's threads are what the program was started with.
-    """
-    checkpoint = functools.cache(lambda: random_checkpoint(config))
-    guests = [_ours(f"native:{precision}", checkpoint, *how) for precision in _precisions() for how in _ways(threads, batch)]
-    guests.append(Guest("numpy", 1, 1, lambda: EnginePlayer(NumpyEngine(checkpoint()), 1)))
-    return guests + (_others(config, checkpoint, threads) if others else [])
-
-
-def _precisions() -> Sequence[str]:
-    return native.PRECISIONS if native.available() else ()
-
-
-def _ways(threads: int, batch: int) -> list[tuple[int, int]]:
-    """(threads, takes at once)"""
-    return [*((count, 1) for count in sorted({1, threads})), (threads, batch)]
-
-
-def _ours(name: str, checkpoint: Callable[[], Checkpoint], threads: int, batch: int) -> Guest:
-    return Guest(name, threads, batch, lambda: EnginePlayer(open_engine(checkpoint(), name, threads=threads), threads, batch))
-
-
-def _others(config: ModelConfig, checkpoint: Callable[[], Checkpoint], threads: int) -> list[Guest]:
-    guests = []
-    for count in sorted({1, threads}):
-        if _installed("onnxruntime", "onnx"):
-            name = f"ONNX Runtime {version('onnxruntime')} float32, cached"
-            guests.append(Guest(name, count, 1, functools.partial(_onnx, name, checkpoint, count)))
-        if _installed("torch", "transformers"):
-            name = f"transformers {version('transformers')} GPT-2 float32, cached"
-            guests.append(Guest(name, count, 1, functools.partial(Gpt2Player, name, config, count)))
-    if _installed("torch"):
-        guests += [Guest(name, threads, 1, functools.partial(_recomputing, name, checkpoint, threads)) for name in (SO_FAR, PADDED)]
-    return guests
-
-
-def _installed(*modules: str) -> bool:
-    return all(importlib.util.find_spec(module) for module in modules)
-
-
-def _onnx(name: str, checkpoint: Callable[[], Checkpoint], threads: int) -> Player:
-    from preludio.bench.onnx_player import OnnxPlayer
-
-    return OnnxPlayer(name, checkpoint(), threads)
-
-
-def _recomputing(name: str, checkpoint: Callable[[], Checkpoint], threads: int) -> Player:
-    from preludio.bench.recomputing import PaddedPlayer, SoFarPlayer
-
-    return (PaddedPlayer if name == PADDED else SoFarPlayer)(name, checkpoint(), threads)
 
 
 def random_checkpoint(config: ModelConfig) -> Checkpoint:

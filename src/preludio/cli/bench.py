@@ -24,7 +24,7 @@ def bench(
     """Measure decoding speed: each engine, the share of what this machine's memory allows, and what is installed beside it."""
     from preludio.bench import Bench, everyone, picture, table
     from preludio.checkpoint import SIZES
-    from preludio.engine.native.cores import default_threads
+    from preludio.engine.native import default_threads
     from preludio.files import replacing, require_writable
 
     if size not in SIZES:

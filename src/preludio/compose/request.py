@@ -29,6 +29,7 @@ class Request:
     temperature: float = 1.0  # 1 is what the model learned; lower is more careful and repeats itself more; 0 always takes the likeliest
     top_k: int = 0  # only the k likeliest events; 0 for all
     top_p: float = 1.0  # only the likeliest events that together have this probability (Holtzman et al. 2020); 1 for all
+    strike_top_p: float = 1.0  # among note-ons alone, the likeliest that together have this share of their probability; 1 for all
     min_p: float = 0.0  # only events at least this fraction as likely as the likeliest (Nguyen et al. 2024); 0 for all
 
     def __post_init__(self) -> None:
@@ -41,6 +42,7 @@ class Request:
         self._require(_is_number(self.temperature) and 0 <= self.temperature <= 10, "temperature", "from 0 to 10")
         self._require(_is_whole(self.top_k) and self.top_k >= 0, "top_k", "0 (off) or more")
         self._require(_is_number(self.top_p) and 0 < self.top_p <= 1, "top_p", "over 0 and at most 1")
+        self._require(_is_number(self.strike_top_p) and 0 < self.strike_top_p <= 1, "strike_top_p", "over 0 and at most 1")
         self._require(_is_number(self.min_p) and 0 <= self.min_p <= 1, "min_p", "from 0 to 1")
         if self.prompt is not None and not len(self.prompt):
             raise RequestError("the prompt has no notes: give a piano piece, or no prompt for a piece from nothing")

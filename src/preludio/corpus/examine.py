@@ -24,10 +24,11 @@ import numpy.typing as npt
 from preludio.corpus.clean import RULES, Rule, clean
 from preludio.corpus.entry import Entry, Source
 from preludio.corpus.fingerprint import LANDMARK, Fingerprint, fingerprint
-from preludio.corpus.workers import cores, everywhere
+from preludio.corpus.workers import everywhere
 from preludio.errors import PreludioError, PreludioWarning
 from preludio.files import replacing
 from preludio.performance import Performance
+from preludio.processors import usable_processors
 from preludio.tokens import VOCABULARY_HASH, Ids, encode
 
 BATCH = 32  # files: a second or less of work, so little is lost to a kill
@@ -141,7 +142,7 @@ class Examination:
         done = len(self.work) - sum(len(self.entries(batch)) for batch in missing)
         yield done
         tasks = ((str(self.path(batch)), self.entries(batch)) for batch in missing)
-        for n in everywhere(_batch, (self.sources, self.rules), tasks, min(processes or cores(), max(len(missing), 1))):
+        for n in everywhere(_batch, (self.sources, self.rules), tasks, min(processes or usable_processors(), max(len(missing), 1))):
             done += n
             yield done
 

@@ -24,11 +24,6 @@ Result = TypeVar("Result")
 _held: Any = None  # in a worker: what it works with
 
 
-def cores() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def everywhere(work: Callable[[Hands, Task], Result], hands: Hands, tasks: Iterator[Task], processes: int) -> Iterator[Result]:
     """`work(hands, task)` for each task, in any order. Everything must be picklable, and `work` a function of a module.
 

@@ -1,21 +1,19 @@
-"""How well a model predicts real music, and what music is like in numbers: likelihood, statistics, originality.
+"""How well a model predicts real music, and how near the music that it makes comes to it: likelihood here, `evaluate.music` beside it.
 
     pieces = open_pieces("maestro-v3.0.0", "validation")
     found = likelihood(EngineScore(checkpoint.load("small")), pieces)
-    print(found.nats_per_token, found.table())
-    print(Statistics.of(performance), KnownRuns.of(training).shares(performance))
+    print(found.nats_per_token, table([found]))
 
 A score is any function from ids to negative log-probabilities, so a PyTorch model in training is summed by the same code. No torch here.
 """
 
 from preludio.evaluate.cut import PAPERS, Cut, Span
 from preludio.evaluate.figures import Estimate, Likelihood
-from preludio.evaluate.originality import KnownRuns
+from preludio.evaluate.originality import KnownRuns, Run
 from preludio.evaluate.pieces import Piece, Pieces, open_pieces, pieces_of
 from preludio.evaluate.protocol import likelihood, likelihoods
 from preludio.evaluate.report import table
 from preludio.evaluate.score import EngineScore, Score, negative_log_likelihood
-from preludio.evaluate.statistics import Statistics, distance, histogram
 
 __all__ = [
     "PAPERS",
@@ -26,11 +24,9 @@ __all__ = [
     "Likelihood",
     "Piece",
     "Pieces",
+    "Run",
     "Score",
     "Span",
-    "Statistics",
-    "distance",
-    "histogram",
     "likelihood",
     "likelihoods",
     "negative_log_likelihood",

@@ -47,6 +47,8 @@ class PieceSums(NamedTuple):
     """One performance: what it is, and the sums over its scored tokens by kind and by the length of their context.
 
     nats, tokens: (kind, bin); bin b holds contexts of 2^b ... 2^(b+1) - 1 tokens.
+    grammar_nats: (1,), over all of them, with p renormalised over what the grammar allows; not a number where that was not
+        computed, infinite where the music breaks the grammar.
     """
 
     name: str
@@ -54,11 +56,12 @@ class PieceSums(NamedTuple):
     seconds: float
     nats: Floats
     tokens: Integers
+    grammar_nats: Floats
 
     @classmethod
     def empty(cls, name: str, n_notes: int, seconds: float, window: int) -> PieceSums:
         shape = len(KINDS), (window - 1).bit_length()
-        return cls(name, n_notes, seconds, np.zeros(shape), np.zeros(shape, dtype=np.int64))
+        return cls(name, n_notes, seconds, np.zeros(shape), np.zeros(shape, dtype=np.int64), np.zeros(1))
 
     def add(self, kinds: Integers, context: Integers, nats: npt.NDArray[np.floating[Any]]) -> None:
         """Counts tokens in: their kinds, how many tokens of context (at least 1) each had, and their negative log-likelihoods."""
@@ -66,6 +69,10 @@ class PieceSums(NamedTuple):
         cell = kinds * n_bins + np.frexp(context)[1] - 1  # frexp: context = m * 2^e with 1/2 <= m < 1
         self.nats.ravel()[:] += np.bincount(cell, weights=nats.astype(np.float64), minlength=self.nats.size)
         self.tokens.ravel()[:] += np.bincount(cell, minlength=self.tokens.size)
+
+    def add_with_grammar(self, nats: npt.NDArray[np.floating[Any]] | None) -> None:
+        """Add the same tokens' figures with the grammar, or that there are none."""
+        self.grammar_nats[0] += math.nan if nats is None else nats.astype(np.float64).sum()
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,7 @@ class Likelihood:
         names: of the performances.
         notes, seconds: (piece,) of music in each, whether scored or not: what holds whatever the tokens are.
         nats, tokens: (piece, kind, bin) sums over scored tokens; see `PieceSums`.
+        grammar_nats: (piece,) sums of the same tokens with the grammar.
     """
 
     cut: Cut
@@ -85,6 +93,7 @@ class Likelihood:
     seconds: Floats
     nats: Floats
     tokens: Integers
+    grammar_nats: Floats
 
     @classmethod
     def of(cls, cut: Cut, sums: Sequence[PieceSums]) -> Likelihood:
@@ -96,6 +105,7 @@ class Likelihood:
             seconds=np.array([one.seconds for one in sums], dtype=np.float64),
             nats=np.concatenate([np.zeros(shape), *(one.nats[None] for one in sums)]),
             tokens=np.concatenate([np.zeros(shape, dtype=np.int64), *(one.tokens[None] for one in sums)]),
+            grammar_nats=np.array([one.grammar_nats[0] for one in sums], dtype=np.float64),
         )
 
     @property
@@ -106,6 +116,16 @@ class Likelihood:
     @property
     def nats_per_token(self) -> Estimate:
         return self._ratio(self._piece_nats, self.tokens.sum(axis=(1, 2)))
+
+    @property
+    def nats_per_token_with_grammar(self) -> Estimate:
+        """The same with p renormalised over what the grammar allows; not a number where it is not known or the music breaks the grammar.
+
+        What stands beside the papers is the plain figure: they mask nothing.
+        """
+        if not np.isfinite(self.grammar_nats).all():
+            return Estimate(math.nan, None, None)
+        return self._ratio(self.grammar_nats, self.tokens.sum(axis=(1, 2)))
 
     @property
     def nats_per_note(self) -> Estimate:
@@ -145,17 +165,12 @@ class Likelihood:
             "conventions": f"{self.cut.in_words()}; {CONVENTIONS}",
             "scored_tokens": self.n_tokens,
             "nats_per_token": self.nats_per_token.to_json(),
+            "nats_per_token_with_grammar": self.nats_per_token_with_grammar.to_json(),
             "nats_per_note": self.nats_per_note.to_json(),
             "bits_per_second": self.bits_per_second.to_json(),
             "by_kind": {kind: self._kind_json(kind, estimate) for kind, estimate in self.by_kind.items()},
             "by_context": [{"from": least, "to": most} | one.to_json() for (least, most), one in self.by_context.items()],
         }
-
-    def table(self) -> str:
-        """The same for people."""
-        from preludio.evaluate.report import table
-
-        return table([self])
 
     def _kind_json(self, kind: str, estimate: Estimate) -> dict[str, float | None]:
         shares = {"share_of_tokens": self.share_of_tokens[kind], "share_of_nats": self.share_of_nats[kind]}

@@ -15,7 +15,7 @@ from preludio.evaluate.cut import PAPERS, Cut
 from preludio.evaluate.figures import Likelihood, PieceSums
 from preludio.evaluate.pieces import Piece
 from preludio.evaluate.score import Nats, Score
-from preludio.tokens import NOTE_OFF, PAD, TIME_SHIFT, VELOCITY, VOCAB_SIZE
+from preludio.tokens import NOTE_OFF, PAD, TIME_SHIFT, VELOCITY, VOCAB_SIZE, is_note_on, shift_steps
 
 Progress = Callable[[float], None]
 Integers = npt.NDArray[np.int64]
@@ -104,12 +104,11 @@ def _events(piece: Piece) -> npt.NDArray[np.uint16]:
 
 
 def _n_notes(piece: Piece) -> int:
-    return int((piece.ids < NOTE_OFF).sum())
+    return int(is_note_on(piece.ids).sum())
 
 
 def _seconds(piece: Piece) -> float:
-    shifts = piece.ids[(piece.ids >= TIME_SHIFT) & (piece.ids < VELOCITY)].astype(np.int64)
-    return float((shifts - TIME_SHIFT + 1).sum()) / 100  # a step is 10 ms
+    return float(shift_steps(piece.ids).sum()) / 100  # a step is 10 ms
 
 
 def _in_order(score: Score, jobs: Iterator[_Job], processes: int) -> Iterator[tuple[_Job, Nats]]:
@@ -139,13 +138,16 @@ def _scored(score: Score, task: tuple[int, Integers]) -> tuple[int, Nats]:
 
 
 def _add(sums: Sequence[Sequence[PieceSums]], job: _Job, nats: Nats) -> None:
-    if not np.isfinite(nats).all():
+    if not np.isfinite(nats if nats.ndim == 2 else nats[..., 0]).all():
         raise PreludioError(f"{job.piece.name}: the model gives no finite probabilities; its weights are broken: train it again")
-    for (start, stop), firsts, row in zip(job.passes, job.firsts, nats, strict=True):
-        assert row.shape == (stop - start - 1,), f"{row.shape} negative log-likelihoods for {stop - start} ids"
+    plain, with_grammar = (nats, None) if nats.ndim == 2 else (nats[..., 0], nats[..., 1])
+    for number, ((start, stop), firsts) in enumerate(zip(job.passes, job.firsts, strict=True)):
+        assert plain[number].shape == (stop - start - 1,), f"{plain[number].shape} negative log-likelihoods for {stop - start} ids"
         for one, first in zip(sums, firsts, strict=True):
             if first is not None:
-                one[-1].add(_kinds(job.piece.ids[first:stop]), np.arange(first - start, stop - start), row[first - start - 1 :])
+                scored = slice(first - start - 1, None)
+                one[-1].add(_kinds(job.piece.ids[first:stop]), np.arange(first - start, stop - start), plain[number, scored])
+                one[-1].add_with_grammar(None if with_grammar is None else with_grammar[number, scored])
 
 
 def _kinds(ids: npt.NDArray[np.uint16]) -> Integers:

@@ -1,7 +1,7 @@
 """Attention and output relations as C++ operators for training on a CPU, built by the machine's own compiler.
 
-`fused_attention.cpp` is for bfloat16, `fused_attention_float32.cpp` for processors without bfloat16 products, `fused_relations.cpp` for the output
-relations. Without a compiler, or for other tensors, plain PyTorch computes the same sums (attention.py, relations.py).
+`fused_attention.cpp` is for bfloat16, `fused_attention_float32.cpp` for processors without bfloat16 products, `fused_relations.cpp`
+for the output relations. Without a compiler, or for other tensors, plain PyTorch computes the same sums (attention.py, relations.py).
 """
 
 from __future__ import annotations
@@ -34,9 +34,8 @@ def build() -> str | None:
 
     os.environ.setdefault("TORCH_CUDA_ARCH_LIST", "")  # nothing here is for a GPU
     try:
-        cpp_extension.load(
-            "preludio_fused", [str(source) for source in SOURCES], extra_cflags=FLAGS, extra_ldflags=["-fopenmp"], is_python_module=False, verbose=False
-        )
+        sources = [str(source) for source in SOURCES]
+        cpp_extension.load("preludio_fused", sources, extra_cflags=FLAGS, extra_ldflags=["-fopenmp"], is_python_module=False, verbose=False)
     except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
         return str(error).strip().splitlines()[0]
     for name in OPERATORS.values():

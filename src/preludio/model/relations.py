@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from preludio.model import fused
-from preludio.tokens import relations
+from preludio.tokens import N_KEYS, relations
 
 N_LOGITS = 388  # no relation belongs to PAD, START or END
 _DIRECT = torch.tensor(relations.DIRECT_SLOTS)
@@ -33,8 +33,8 @@ class States(NamedTuple):
     def of(cls, ids: Tensor) -> States:
         """Of ids (batch, time), each row from its own beginning."""
         found = relations.states(ids.detach().cpu().numpy())
-        inputs = torch.from_numpy(relations.input_indices(found.bases)).long()
-        return cls(*(torch.from_numpy(array) for array in found), inputs).to(ids.device)
+        direct, bases, shares = (torch.from_numpy(array) for array in found)
+        return cls(direct, bases, shares, torch.from_numpy(relations.input_indices(found.bases)).long()).to(ids.device)
 
     def to(self, device: torch.device) -> States:
         return States(*(tensor.to(device, non_blocking=True) for tensor in self))
@@ -52,13 +52,14 @@ def related(x: Tensor, rows: Tensor, states: States) -> Tensor:
     """
     products = F.linear(x, rows).float()  # (batch, time, N_ROWS)
     by_slot = _SlotSums.apply(products[..., : relations.N_SLOT_ROWS].flatten(0, 1), states)  # type: ignore[no-untyped-call]
-    by_class = _by_class(products[..., relations.N_SLOT_ROWS :].unflatten(-1, states.shares.shape[-2:]), states.shares)
-    keys = by_class.repeat(1, 1, -(-relations.N_KEYS // relations.N_CLASSES))[..., : relations.N_KEYS]
-    return by_slot.view(*x.shape[:2], N_LOGITS) + F.pad(keys, (0, N_LOGITS - relations.N_KEYS))
+    by_class = _by_class(products[..., relations.N_SLOT_ROWS :].reshape(states.shares.shape), states.shares)
+    keys = by_class.repeat(1, 1, -(-N_KEYS // relations.N_CLASSES))[..., : N_KEYS]
+    added: Tensor = by_slot.view(*x.shape[:2], N_LOGITS) + F.pad(keys, (0, N_LOGITS - N_KEYS))
+    return added
 
 
 def _by_class(products: Tensor, shares: Tensor) -> Tensor:
-    """products, shares (batch, time, half-lives, 12) -> (batch, time, 12): sum over half-lives k and i of products[k, i] shares[k, c + i]."""
+    """products, shares (batch, time, half-lives, 12) -> (batch, time, 12): sum over k and i of products[k, i] shares[k, c + i]."""
     turned = shares[..., _TURNS.to(shares.device)]  # (batch, time, half-lives, class, interval)
     return torch.einsum("btki,btkci->btc", products, turned)
 

@@ -1,11 +1,12 @@
 """Tables that training makes from fixed features and small learned matrices, and that are plain arrays in a checkpoint.
 
-    relative[d]    = own[d] + waves(d) @ W                128 distances share what one learns; 64 waves, periods from 3 to 2 window
+    relative[d]    = own[d] + waves(d) @ W                all distances share 64 waves, of periods from 3 to 2 window
     embedding[i]   = own[i] + features(i) @ W_in          two keys, durations or velocities that are alike share what one learns
     unembedding[i] = own[i] + features(i) @ W_out
 
-It is still relative global attention, and the model is the same function: only the gradient goes another way. Fixed waves in event rows: Guo
-et al. 2022, "A Domain-Knowledge-Inspired Music Embedding Space". The table of distances: FACTS in docs/model.md.
+It is still relative global attention, and the model is the same function: only the gradient goes another way. `own` is learned for events;
+for distances it is the table of the model that training began with, else zero. Fixed waves in event rows: Guo et al. 2022, "A
+Domain-Knowledge-Inspired Music Embedding Space".
 """
 
 from __future__ import annotations

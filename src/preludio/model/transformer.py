@@ -4,8 +4,8 @@ Pre-norm residual blocks; no absolute positions: order is known only from the ca
 
     attention(i, j) = q_i . (k_j + e_{i-j}) / sqrt(d_head)        for 0 <= i - j < window, else nothing      (attention.py)
 
-Each distance's embedding and each event's rows are generated from fixed features while it learns (tables.py). With relations, the musical state
-adds extra rows of the last product to the logits (relations.py).
+Each distance's embedding and each event's rows are generated from fixed features while it learns (tables.py). With relations, the musical
+state adds extra rows of the last product to the logits (relations.py).
 
 Settled here: RMSNorm before each part and at the end (Zhang and Sennrich 2019), squared ReLU (So et al. 2021, "Primer"), no biases.
 """
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from preludio.checkpoint import Arrays, Checkpoint, ModelConfig, array_shapes
+from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
 from preludio.model import tables
 from preludio.model.attention import attend
 from preludio.model.relations import N_LOGITS, States, related
@@ -59,7 +59,7 @@ class Transformer(nn.Module):
                 nn.init.ones_(parameter)
             elif kind in ("attention_out", "feed_forward_out", "unembedding_by_feature", "relations", "input_relations"):
                 nn.init.zeros_(parameter)
-            elif kind in ("embedding", "unembedding"):
+            elif kind in ("embedding", "relative", "unembedding"):
                 nn.init.normal_(parameter, std=0.02)
             elif kind in ("embedding_by_feature", "relative_by_wave"):
                 nn.init.normal_(parameter, std=0.005)
@@ -134,7 +134,11 @@ class Layer(nn.Module):
     def _attend(self, x: Tensor) -> Tensor:
         batch, time, d = x.shape
         qkv = F.linear(x, self.qkv).view(batch, time, 3, self.n_heads, d // self.n_heads)
-        return F.linear(attend(qkv, self.relative + self.waves @ self.relative_by_wave, self.window), self.attention_out)
+        return F.linear(attend(qkv, self._table(), self.window), self.attention_out)
+
+    def _table(self) -> Tensor:
+        """Return the embedding of each distance: (window, d_head), or (head, window, d_head)."""
+        return self.relative + self.waves @ self.relative_by_wave
 
 
 def _norm(x: Tensor, gain: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ import uvicorn
 
 from preludio.compose import Composer
 from preludio.errors import RequestError
+from preludio.processors import usable_processors
 from preludio.studio.app import LOOPBACK, create_app
 from preludio.studio.store import Store, data_folder
 
@@ -81,8 +82,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
 
 def slots() -> int:
     """How many compositions this machine bears at once: each is several times faster than it is played, and uses two cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // 2)
+    return max(1, usable_processors() // 2)
 
 
 def _listener(settings: Settings) -> socket.socket | int:

@@ -205,6 +205,7 @@ class Run:
         for key, tensor in tensors.items():
             group, _, name = key.partition("/")
             groups.setdefault(group, {})[name] = tensor
+        _upgrade(groups, self.weights)
         try:
             self._take(groups["weights"])
             self._begin_average()
@@ -223,6 +224,16 @@ class Run:
         self._set({name: part_like(tensor, weights[name]) for name, tensor in self.weights.items()})
 
 
+def _upgrade(groups: dict[str, dict[str, Tensor]], weights: dict[str, Tensor]) -> None:
+    """Change a state of version 0.1.0, which has no generated tables, in place: they begin at zero, and its distance tables are kept."""
+    for group in ("weights", "average"):
+        if groups[group] and "embedding_by_feature" not in groups[group]:
+            generated = [name for name in weights if name.endswith(("_by_feature", "_by_wave"))]
+            groups[group] |= {name: torch.zeros_like(whole(weights[name])) for name in generated}
+    for key in [key for key in groups["optimiser"] if key.rpartition("/")[0].endswith("relative")]:
+        del groups["optimiser"][key]
+
+
 def _split(data: Shards, name: str) -> Split:
     if name not in data.splits:
         raise TrainError(f"the data has no {name} split; prepare it again with preludio prepare")
@@ -233,7 +244,7 @@ def speed_up(run: Run) -> str | None:
     """The fused operator and compiled arithmetic where they can be had, and the processes joined; returns why not, if not."""
     why = fused.build() if run.config.compile and run.world.device.type == "cpu" else None
     kind = run.world.device.type
-    if run.config.compile and why is None and has_bfloat16(kind):  # in float32 on a CPU, nearly all of a step is in the operators and products
+    if run.config.compile and why is None and has_bfloat16(kind):  # in float32, nearly all of a step is in operators and products
         for layer in run.model.layers:
             layer.compile(dynamic=False)
     if run.world.size > 1 and not run.world.sharded:

@@ -17,6 +17,7 @@ from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from preludio.errors import TrainError
+from preludio.processors import usable_processors
 
 if TYPE_CHECKING:
     from preludio.model import Transformer
@@ -77,6 +78,7 @@ def joined(sharded: bool = False) -> Iterator[World]:
     Raises:
         TrainError: sharded, and alone.
     """
+    torch.set_num_threads(min(torch.get_num_threads(), usable_processors()))  # PyTorch does not ask for the quota of a container
     size, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local) if torch.cuda.is_available() else torch.device("cpu")
     if device.type == "cuda":

@@ -3,6 +3,8 @@
 Weights, keys and values are float32 (the NumPy engine's numbers, to rounding), bfloat16, or int8 with a scale per row of weights and per
 position and head of keys and values, and then activations int8 with a scale per 64. Sums have one order: same bits for any number of
 threads, any batch.
+
+What guards a pointer or a length handed to C raises AssertionError by itself: `python -O` takes `assert` statements away.
 """
 
 from __future__ import annotations
@@ -17,19 +19,22 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.checkpoint import Checkpoint, array_shapes
-from preludio.engine.native.cores import default_threads
 from preludio.engine.native.library import Config, Outcome, available, library, refuse
 from preludio.engine.native.room import Draw, Room
 from preludio.errors import RequestError
+from preludio.processors import usable_cores
 
 Floats = npt.NDArray[np.float32]
 IdBatch = npt.NDArray[np.integer[Any]]
 
-__all__ = ["PRECISIONS", "NativeEngine", "NativeSession", "Reading", "available", "draw_one"]
+__all__ = ["PRECISIONS", "NativeEngine", "NativeSession", "Reading", "available", "default_threads", "draw_one"]
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 BLOCK = 256  # tokens that go through the network at once, of all sequences together
 MOST_THREADS = 64
+MOST_USEFUL_THREADS = 4  # a step waits for memory, and a few cores read all that it gives
+MOST_SEQUENCES = 2**20  # of a session: C counts their pages and ids with 32 bits
+MOST_BYTES = 2**62
 
 
 class NativeEngine:
@@ -62,25 +67,21 @@ class NativeEngine:
         config, shapes = self.config, array_shapes(self.config)
         arrays = [checkpoint.arrays[name] for name in shapes]
         for (name, shape), array in zip(shapes.items(), arrays, strict=True):  # before a pointer touches them
-            assert array.shape == shape and array.dtype == np.float32, f"{name} is {array.dtype} of shape {array.shape}"
+            if array.shape != shape or array.dtype != np.float32:
+                raise AssertionError(f"{name} is {array.dtype} of shape {array.shape}")
         arrays = [np.ascontiguousarray(array) for array in arrays]
         sizes = config.d_model, config.n_heads, config.n_layers, config.d_ff, config.window, config.relative_per_head
         pointers = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
         n_relations = shapes["relations"][0] if config.relations else 0
         c_config, why = Config(shapes["embedding"][0], *sizes, n_relations), ctypes.c_int()
         wanted = ctypes.byref(c_config), pointers, PRECISIONS.index(self.precision), instructions.encode(), self.threads
-        handle: int | None = self._library.engine_open(*wanted, ctypes.byref(why))
-        if handle is None:
-            refuse(why.value)
-        assert handle is not None
-        return handle
+        return int(self._library.engine_open(*wanted, ctypes.byref(why)) or refuse(why.value))
 
     def session(self, batch: int = 1) -> NativeSession:
         """Starts `batch` empty sequences."""
-        assert batch >= 1, f"a batch of {batch}"
-        handle = self._library.session_open(self._handle, batch)
-        if handle is None:
-            refuse(Outcome.NO_MEMORY)
+        if not 1 <= batch <= MOST_SEQUENCES:
+            raise AssertionError(f"a batch of {batch}")
+        handle = self._library.session_open(self._handle, batch) or refuse(Outcome.NO_MEMORY)
         return NativeSession(self, handle, batch)
 
     def step_bytes(self, context: int, batch: int = 1) -> int:
@@ -99,7 +100,8 @@ class NativeSession:
         self._close = weakref.finalize(self, _close_session, engine, handle)
         self._close.atexit = False
         self._vocabulary = array_shapes(engine.config)["embedding"][0]
-        self._room: Room | None = None  # for steps
+        self._room = room = Room(batch, self._vocabulary)  # for steps
+        self._draw = functools.partial(self._library.session_draw, handle, room.at_choices, room.at_ids)
 
     @property
     def position(self) -> int:
@@ -116,68 +118,65 @@ class NativeSession:
         return np.concatenate(self._blocks(ids, wants_all=True), axis=1)
 
     def step(self, ids: IdBatch) -> Floats:
-        room = self._filled_room(ids.tolist())
-        outcome = self._library.session_feed(self._handle, room.at_ids, 1, False, room.at_logits)
-        if outcome:
-            refuse(outcome)
-        return room.logits.copy()
+        with self._room as room:
+            room.put_ids(ids.tolist())
+            outcome = self._library.session_feed(self._handle, room.at_ids, 1, False, room.at_logits)
+            if outcome:
+                refuse(outcome)
+            return room.logits.copy()
 
     def begin(self, ids: Sequence[int]) -> None:
-        outcome = self._library.session_begin(self._handle, self._filled_room(ids).at_ids)
-        if outcome:
-            refuse(outcome)
+        with self._room as room:
+            room.put_ids(ids)
+            outcome = self._library.session_begin(self._handle, room.at_ids)
+            if outcome:
+                refuse(outcome)
 
     def draw(self, draws: Sequence[Draw]) -> list[int]:
-        room = self._room or self._new_room()
-        room.put(draws)
-        outcome = self._draw()
-        if outcome:
-            refuse(outcome)
-        drawn: list[int] = room.ids[:]
-        return drawn
-
-    def _filled_room(self, ids: Sequence[int]) -> Room:
-        assert len(ids) == self.batch, f"{len(ids)} ids for a batch of {self.batch}"
-        room = self._room or self._new_room()
-        room.ids[:] = ids
-        return room
-
-    def _new_room(self) -> Room:
-        room = self._room = Room(self.batch, self._vocabulary)
-        self._draw = functools.partial(self._library.session_draw, self._handle, room.at_choices, room.at_ids)
-        return room
+        with self._room as room:
+            room.put(draws)
+            outcome = self._draw()
+            if outcome:
+                refuse(outcome)
+            drawn: list[int] = room.ids[:]
+            return drawn
 
     def fork(self, rows: Sequence[int]) -> NativeSession:
         """Shares the cache: what two sequences have in common is there once, until one of them writes on in its last part."""
         chosen = np.array(rows, dtype=np.int32)
-        assert chosen.ndim == 1 and len(chosen) and chosen.min() >= 0 and chosen.max() < self.batch, f"rows {rows} of {self.batch}"
+        if chosen.ndim != 1 or not 1 <= len(chosen) <= MOST_SEQUENCES or chosen.min() < 0 or chosen.max() >= self.batch:
+            raise AssertionError(f"rows {rows} of {self.batch}")
         why = ctypes.c_int()
-        handle = self._library.session_fork(self._handle, chosen.ctypes.data, len(chosen), ctypes.byref(why))
-        if handle is None:
-            refuse(why.value)
+        handle = self._library.session_fork(self._handle, chosen.ctypes.data, len(chosen), ctypes.byref(why)) or refuse(why.value)
         return NativeSession(self.engine, handle, len(chosen))
 
     def rewind(self, n: int) -> None:
         outcome = self._library.session_rewind(self._handle, n)
-        assert outcome != Outcome.TOO_FAR, f"cannot take back {n} ids, only {self.rewindable}"
+        if outcome == Outcome.TOO_FAR:
+            raise AssertionError(f"cannot take back {n} ids, only {self.rewindable}")
         if outcome:
             refuse(outcome)
 
     def _blocks(self, ids: IdBatch, wants_all: bool) -> list[Floats]:
         """Blocks, so that Ctrl-C is heard between them."""
-        assert ids.ndim == 2 and ids.shape[1] >= 1, f"ids of shape {ids.shape}"
+        if ids.ndim != 2 or ids.shape[0] != self.batch or ids.shape[1] < 1:
+            raise AssertionError(f"ids of shape {ids.shape} for a batch of {self.batch}")
         n = max(1, BLOCK // self.batch)
         return [self._feed(ids[:, start : start + n], wants_all) for start in range(0, ids.shape[1], n)]
 
     def _feed(self, ids: IdBatch, wants_all: bool) -> Floats:
         rows = np.ascontiguousarray(ids, dtype=np.int32)
         batch, n = rows.shape
-        assert batch == self.batch, f"ids of shape {ids.shape} for a batch of {self.batch}"
         logits = np.empty((batch, n, self._vocabulary) if wants_all else (batch, self._vocabulary), dtype=np.float32)
         outcome = self._library.session_feed(self._handle, rows.ctypes.data, n, wants_all, logits.ctypes.data)
         if outcome:
             refuse(outcome)
         return logits
+
+
+def default_threads() -> int:
+    """Return how many threads a step is worth: one for each core that this process may use, at most four."""
+    return min(MOST_USEFUL_THREADS, usable_cores())
 
 
 def draw_one(logits: Floats, draw: Draw) -> int:
@@ -192,10 +191,10 @@ class Reading:
     """So many bytes, to be read again and again: how fast can this machine?"""
 
     def __init__(self, n_bytes: int) -> None:
+        if not 1 <= n_bytes <= MOST_BYTES:
+            raise AssertionError(f"{n_bytes} bytes to read")
         self._library = library()
-        self._handle = self._library.reading_open(n_bytes)
-        if self._handle is None:
-            refuse(Outcome.NO_MEMORY)
+        self._handle = self._library.reading_open(n_bytes) or refuse(Outcome.NO_MEMORY)
         weakref.finalize(self, self._library.reading_close, self._handle).atexit = False
 
     def run(self, threads: int, repeats: int = 1) -> int:

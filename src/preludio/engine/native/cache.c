@@ -7,13 +7,13 @@
 enum { MOST_FREE_PAGES = 16 }; /* kept for the next; others go back to the system */
 
 static struct page *page_get(struct engine *e) {
-    engine_lock(e);
+    lists_lock();
     struct page *page = e->pages;
     if (page) {
         e->pages = page->next;
         e->n_pages--;
     }
-    engine_unlock(e);
+    lists_unlock();
     if (page) {
         memset(page->data, 0, e->page_bytes); /* what is left there of another piece may not even be finite */
     } else {
@@ -33,14 +33,14 @@ static void page_free(struct engine *e, struct page *page) {
 
 static void page_drop(struct engine *e, struct page *page) {
     if (!page || atomic_fetch_sub(&page->owners, 1) > 1) return;
-    engine_lock(e);
+    lists_lock();
     int keep = e->n_pages < MOST_FREE_PAGES;
     if (keep) {
         page->next = e->pages;
         e->pages = page;
         e->n_pages++;
     }
-    engine_unlock(e);
+    lists_unlock();
     if (!keep) page_free(e, page);
 }
 

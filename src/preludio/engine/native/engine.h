@@ -69,8 +69,7 @@ struct engine {
     struct layer *layers;
     size_t page_bytes, weight_bytes;
     void *weights; /* all of the above, one block */
-    atomic_flag locked; /* guards the lists below; held for some instructions */
-    struct workspace *workspaces;
+    struct workspace *workspaces; /* `lists_lock` guards these */
     struct page *pages;
     int n_pages;
 };
@@ -117,11 +116,5 @@ void cache_rewind(struct session *s, int64_t position);                    /* wi
 struct workspace *workspace_take(struct engine *e);
 void workspace_return(struct engine *e, struct workspace *w);
 void workspaces_free(struct engine *e);
-
-static inline void engine_lock(struct engine *e) {
-    while (atomic_flag_test_and_set_explicit(&e->locked, memory_order_acquire)) {}
-}
-
-static inline void engine_unlock(struct engine *e) { atomic_flag_clear_explicit(&e->locked, memory_order_release); }
 
 #endif

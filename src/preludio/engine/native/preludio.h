@@ -50,7 +50,7 @@ enum { MOST_IDS = 1024 };
 
 /* How an id is drawn; a temperature of 0 takes the likeliest. `chance` is in [0, 1); `allowed` has a bit for each id. */
 struct choice {
-    double temperature, top_p, min_p;
+    double temperature, top_p, min_p, strike_top_p; /* the last one among note-ons, the lowest ids, alone */
     int64_t top_k;
     double chance;
     uint64_t allowed[MOST_IDS / 64];

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import threading
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from preludio.engine.native.library import Outcome, refuse
+
 Floats = npt.NDArray[np.float32]
 
 MOST_IDS = 1024
-_FILTERS = struct.Struct("=3dq")  # `struct choice` of preludio.h begins with them; then come chance and the allowed ids
+_FILTERS = struct.Struct("=4dq")  # `struct choice` of preludio.h begins with them; then come chance and the allowed ids
 CHOICE_BYTES = _FILTERS.size + 8 + MOST_IDS // 8
 
 
@@ -29,25 +32,41 @@ class Draw(Protocol):
     @property
     def chance(self) -> float: ...
     @property
-    def filters(self) -> tuple[float, float, float, int]: ...
+    def filters(self) -> tuple[float, float, float, float, int]: ...
 
 
 class Room:
-    """Room for a step of `batch` sequences."""
+    """Memory for a step of `batch` sequences. `with room` makes it the caller's: another thread is refused, not kept waiting."""
 
     def __init__(self, batch: int, vocabulary: int) -> None:
         self.ids: Any = (ctypes.c_int32 * batch)()
         self.logits: Floats = np.zeros((batch, vocabulary), dtype=np.float32)
+        self._in_use = threading.Lock()
         self._choices = bytearray(batch * CHOICE_BYTES)
-        self._filters: list[tuple[float, float, float, int] | None] = [None] * batch  # that stand there
+        self._filters: list[tuple[float, float, float, float, int] | None] = [None] * batch  # that stand there
         self._n_bytes = -(-vocabulary // 8)
         self._rest = struct.Struct(f"=d{self._n_bytes}s")
         at = ctypes.addressof((ctypes.c_char * len(self._choices)).from_buffer(self._choices))
         self.at_ids, self.at_choices, self.at_logits = ctypes.addressof(self.ids), at, self.logits.ctypes.data
 
+    def __enter__(self) -> Self:
+        if not self._in_use.acquire(blocking=False):
+            refuse(Outcome.IN_USE)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._in_use.release()
+
+    def put_ids(self, ids: Sequence[int]) -> None:
+        """The ids that each sequence goes on by."""
+        if len(ids) != len(self.ids):
+            raise AssertionError(f"{len(ids)} ids for a batch of {len(self.ids)}")
+        self.ids[:] = ids
+
     def put(self, draws: Sequence[Draw]) -> None:
         """How the next id of each sequence is drawn."""
-        assert len(draws) == len(self._filters), f"{len(draws)} draws for a batch of {len(self._filters)}"
+        if len(draws) != len(self._filters):
+            raise AssertionError(f"{len(draws)} draws for a batch of {len(self._filters)}")
         at, choices = 0, self._choices
         for row, draw in enumerate(draws):
             filters = draw.filters

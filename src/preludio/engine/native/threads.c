@@ -20,6 +20,9 @@ void team_join(uint64_t ticket) { (void)ticket; }
 
 int team_lacks_one(void) { return 0; }
 
+void lists_lock(void) {}
+void lists_unlock(void) {}
+
 #else
 
 #include <stdatomic.h>
@@ -55,8 +58,6 @@ static int thread_start(int self) {
     if (thread) CloseHandle(thread);
     return thread != NULL;
 }
-
-static void watch_forks(void) {}
 
 #else
 
@@ -95,11 +96,6 @@ static int thread_start(int self) {
     return !failed;
 }
 
-static void hold_pool(void);
-static void release_pool(void);
-static void forget_helpers(void);
-static void watch_forks(void) { pthread_atfork(hold_pool, release_pool, forget_helpers); }
-
 #endif
 
 #if defined(__x86_64__) || defined(__i386__)
@@ -109,6 +105,16 @@ static void breathe(void) { __asm__ volatile("isb"); } /* `yield` does nothing o
 #else
 static void breathe(void) {}
 #endif
+
+/* ---- The lock of the lists. ---- */
+
+static atomic_flag lists = ATOMIC_FLAG_INIT;
+
+void lists_lock(void) {
+    while (atomic_flag_test_and_set_explicit(&lists, memory_order_acquire)) breathe();
+}
+
+void lists_unlock(void) { atomic_flag_clear_explicit(&lists, memory_order_release); }
 
 /* ---- The pool. ----
 
@@ -262,15 +268,19 @@ void team_join(uint64_t ticket) {
 int team_lacks_one(void) { return atomic_load_explicit(&pool.handed, memory_order_relaxed) % STAGES == LED; }
 
 #if !defined(_WIN32)
-/* No job is under way while a process forks: its leader would not follow into the child. */
-static void hold_pool(void) {
+/* No job is under way and no list is being changed while a process forks: whoever does it would not follow into the child. */
+static void before_fork(void) {
     while (atomic_flag_test_and_set(&pool.taken)) breathe();
+    lists_lock();
 }
 
-static void release_pool(void) { atomic_flag_clear(&pool.taken); }
+static void after_fork_in_parent(void) {
+    lists_unlock();
+    atomic_flag_clear(&pool.taken);
+}
 
 /* In a forked child there are no helpers, whatever they were doing; new ones start when they are needed. */
-static void forget_helpers(void) {
+static void after_fork_in_child(void) {
     pthread_mutex_init(&pool.mutex, NULL);
     pthread_cond_init(&pool.go, NULL);
     pthread_cond_init(&pool.done, NULL);
@@ -278,15 +288,14 @@ static void forget_helpers(void) {
     atomic_store(&pool.size, 1);
     atomic_store(&pool.sleepers, 0);
     atomic_store(&pool.leader_sleeps, 0);
-    atomic_flag_clear(&pool.taken);
+    after_fork_in_parent();
 }
+
+__attribute__((constructor)) static void watch_forks(void) { pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child); }
 #endif
 
 int team_begin(int wanted) {
-    static int watching; /* only touched by whoever has the pool */
     if (wanted <= 1 || atomic_flag_test_and_set(&pool.taken)) return 1;
-    if (!watching) watch_forks();
-    watching = 1;
     if (wanted > MOST_WORKERS) wanted = MOST_WORKERS;
     int size = atomic_load(&pool.size);
     while (size < wanted && thread_start(size)) atomic_store(&pool.size, ++size);

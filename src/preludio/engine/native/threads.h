@@ -29,4 +29,8 @@ void team_join(uint64_t ticket);
    in its midst. */
 int team_lacks_one(void);
 
+/* Guards the lists of all engines (scratch memory, pages). Held for some instructions; a fork waits for it, so a child finds it free. */
+void lists_lock(void);
+void lists_unlock(void);
+
 #endif

@@ -36,10 +36,10 @@ static void carve_workspace(struct block *block, const struct engine *e, struct 
 }
 
 struct workspace *workspace_take(struct engine *e) {
-    engine_lock(e);
+    lists_lock();
     struct workspace *w = e->workspaces;
     if (w) e->workspaces = w->next;
-    engine_unlock(e);
+    lists_unlock();
     if (w) return w;
     struct block block = {0};
     struct workspace measured = {0};
@@ -53,10 +53,10 @@ struct workspace *workspace_take(struct engine *e) {
 }
 
 void workspace_return(struct engine *e, struct workspace *w) {
-    engine_lock(e);
+    lists_lock();
     w->next = e->workspaces;
     e->workspaces = w;
-    engine_unlock(e);
+    lists_unlock();
 }
 
 void workspaces_free(struct engine *e) {
