@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from preludio.errors import OutputError, RequestError
 from preludio.performance import Performance
-from preludio.render import WRITERS, colours, roll_png, roll_svg, write
+from preludio.render import WRITERS, colours, png, roll_png, roll_svg, write
 from preludio.render.roll import MAX_ROWS, WIDTH, Rect, Text, clock, layout
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -144,6 +145,16 @@ def test_the_png_shows_the_layout() -> None:
     for note in rects(PIECE, "note", prompt_ms=1500):
         middle = (round(2 * (note.x + note.width / 2)), round(2 * (note.y + note.height / 2)))
         assert "#{:02x}{:02x}{:02x}".format(*image.getpixel(middle)) == note.fill  # type: ignore[misc]
+
+
+def test_accents_are_letters_of_the_font() -> None:
+    """They were drawn by hand, letter by letter; Greek and Cyrillic titles were question marks."""
+    font = png._font(24)
+    box = bytes(font.getmask("\uffff"))  # what stands for a letter that the font lacks
+    for letter in "ñóéÄßøřžåçıŞțΩλЖы♯♭…“”¿¡":
+        assert bytes(font.getmask(letter)) not in (box, bytes(font.getmask("o"))), letter
+    composed, apart = (roll_png(PIECE, title=unicodedata.normalize(form, "Dvořák")) for form in ("NFC", "NFD"))
+    assert composed == apart
 
 
 def test_a_tall_png_has_fewer_pixels() -> None:
