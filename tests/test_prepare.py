@@ -464,7 +464,7 @@ SLOW = """
 import time
 from preludio.corpus import folder
 read = folder.read_midi
-folder.read_midi = lambda data: (time.sleep(0.15), read(data))[1]
+folder.read_midi = lambda *data: (time.sleep(0.15), read(*data))[1]
 """
 CTRL_C = """
 import glob, os, signal, threading, time
@@ -488,7 +488,7 @@ def test_ctrl_c_in_the_terminal_is_one_line_though_all_processes_hear_it(music: 
 
 def test_a_worker_that_is_killed_is_said_and_nothing_hangs(music: Path, tmp_path: Path) -> None:
     """As the system does when memory runs out. A pool that waits for the dead one's result would wait for ever."""
-    killed = "import os, signal; from preludio.corpus import folder; folder.read_midi = lambda data: os.kill(os.getpid(), signal.SIGKILL)"
+    killed = "import os, signal; from preludio.corpus import folder; folder.read_midi = lambda *data: os.kill(os.getpid(), signal.SIGKILL)"
     ran = run(music, "--out", tmp_path / "out", "--processes", 2, env=in_workers(tmp_path, killed))
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "a process was killed" in ran.stderr

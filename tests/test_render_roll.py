@@ -15,7 +15,7 @@ from PIL import Image
 
 from preludio.errors import OutputError, RequestError
 from preludio.performance import Performance
-from preludio.render import WRITERS, colours, png, roll_png, roll_svg, write
+from preludio.render import FORMATS, colours, png, roll_png, roll_svg, write
 from preludio.render.roll import MAX_ROWS, WIDTH, Rect, Text, clock, layout
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -164,16 +164,27 @@ def test_a_tall_png_has_fewer_pixels() -> None:
 
 
 def test_writers_by_suffix(tmp_path: Path) -> None:
-    for suffix in WRITERS:
+    for suffix in FORMATS:
         write(PIECE, tmp_path / f"piece{suffix.upper()}")
     assert ElementTree.parse(tmp_path / "piece.SVG").getroot().tag == f"{SVG}svg"
     assert (tmp_path / "piece.PNG").read_bytes()[:4] == b"\x89PNG"
     assert (tmp_path / "piece.WAV").read_bytes()[:4] == b"RIFF"
+    assert (tmp_path / "piece.MID").read_bytes()[:4] == b"MThd"
+
+
+def test_who_offers_formats_offers_those_of_the_table() -> None:
+    """The studio's downloads, and the table of docs/composing.md."""
+    streams = pytest.importorskip("preludio.studio.streams")
+    assert [f".{one.value}" for one in streams.Format] == list(FORMATS)
+    docs = Path(__file__).parents[1] / "docs" / "composing.md"
+    if docs.is_file():
+        rows = [f"| `{one.suffix}` | {one.name} | `{one.media_type}` |" for one in FORMATS.values()]
+        assert "\n".join(["| suffix | what | media type |", "|---|---|---|", *rows, ""]) in docs.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", ["piece.mp3", "piece"])
 def test_another_suffix_names_the_choices(name: str) -> None:
-    with pytest.raises(RequestError, match=r"\.wav, \.svg, \.png"):
+    with pytest.raises(RequestError, match=r"\.mid, \.wav, \.svg, \.png"):
         write(PIECE, name)
 
 

@@ -59,7 +59,7 @@ class NpzSource:
         key, _, number = (entry.name, "", "") if whole else entry.name.rpartition("#")
         pieces = self._pieces(f"{key}.npy")
         if number and not (number.isdecimal() and 0 < int(number) <= len(pieces)):
-            raise PreludioError(f"{self.place.path}: {entry.name}: no such piece; the file has changed: begin anew")
+            raise PreludioError("no such piece; the file has changed: begin anew", f"{self.place.path}: {entry.name}")
         return decode(pieces[int(number or 1) - 1] if pieces else [])
 
     def _names(self, member: str) -> list[str]:
@@ -75,7 +75,7 @@ class NpzSource:
             try:
                 self._last = member, _pieces(self.place.read(member, MAX_ARRAY_BYTES))
             except ValueError as error:
-                raise PreludioError(f"{self.place.path}: {member}: {error}; {_REMEDY}") from None
+                raise PreludioError(f"{error}; {_REMEDY}", f"{self.place.path}: {member}") from None
         return self._last[1]
 
 
