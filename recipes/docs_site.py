@@ -71,7 +71,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 def on_page_content(content: str, **_: Any) -> str:
     """Draw equations as MathML."""
-    content = re.sub(r'<span class="arithmatex">\\\((.*?)\\\)</span>', lambda found: convert(html.unescape(found[1])), content, flags=re.DOTALL)
+    inline = r'<span class="arithmatex">\\\((.*?)\\\)</span>'
+    content = re.sub(inline, lambda found: convert(html.unescape(found[1])), content, flags=re.DOTALL)
     block = r'<div class="arithmatex">\s*\\\[(.*?)\\\]\s*</div>'
     return re.sub(block, lambda found: convert(html.unescape(found[1]), display="block"), content, flags=re.DOTALL)
 
