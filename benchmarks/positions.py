@@ -111,7 +111,7 @@ class PlainTransformer(Transformer):
         self.initialise()
         self.sine_scale = nn.Parameter(torch.tensor(0.02 * math.sqrt(2))) if variant == "sinusoidal" else None  # as loud as the embeddings
 
-    def forward(self, ids: Tensor, states: States | None = None) -> Tensor:
+    def forward(self, ids: Tensor, states: States | None = None) -> Tensor:  # noqa: ARG002 - it has no relations
         x = F.embedding(ids, self.embedding + self.features @ self.embedding_by_feature)
         if self.sine_scale is not None:
             x = x + self.sine_scale * sines(ids.shape[1], x.shape[-1])

@@ -21,6 +21,7 @@ from preludio.tokens import VOCAB_SIZE, id_range
 torch = pytest.importorskip("torch")
 
 TINY = ModelConfig(d_model=16, n_heads=2, n_layers=2, d_ff=32, window=24)
+RELATED = dataclasses.replace(TINY, relations=True)
 
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the package was built without a C compiler")
@@ -53,19 +54,20 @@ def assert_equal_logits(ours: np.ndarray, reference: np.ndarray) -> None:
 
 
 @each_engine
-@pytest.mark.parametrize("relative_per_head", [False, True])
+@pytest.mark.parametrize("config", [TINY, dataclasses.replace(TINY, relative_per_head=True), RELATED])
 @pytest.mark.parametrize("n", [1, 2, 23, 24, 25, 61, 300, 777])
-def test_feeding_all_at_once_equals_the_reference_past_the_window(n: int, relative_per_head: bool, name: str) -> None:
-    checkpoint = random_checkpoint(dataclasses.replace(TINY, relative_per_head=relative_per_head))
+def test_feeding_all_at_once_equals_the_reference_past_the_window(n: int, config: ModelConfig, name: str) -> None:
+    checkpoint = random_checkpoint(config)
     ids = random_ids(2, n)
     assert_equal_logits(open_engine(checkpoint, name).session(2).feed_all(ids), reference_logits(checkpoint, ids))
 
 
 @each_engine
+@pytest.mark.parametrize("relations", [False, True])
 @pytest.mark.parametrize("window", [1, 2, 24, 600])
-def test_stepping_equals_the_reference_at_every_position(window: int, name: str) -> None:
+def test_stepping_equals_the_reference_at_every_position(window: int, relations: bool, name: str) -> None:
     """Past twice the window and past the ring's wrap: position 1,500 of a ring of window + REWIND slots."""
-    checkpoint = random_checkpoint(dataclasses.replace(TINY, window=window))
+    checkpoint = random_checkpoint(dataclasses.replace(TINY, window=window, relations=relations))
     ids = random_ids(1, max(1500, 2 * window + 100))
     session = open_engine(checkpoint, name).session()
     stepped = np.stack([session.step(ids[:, t]) for t in range(ids.shape[1])], axis=1)
@@ -74,7 +76,7 @@ def test_stepping_equals_the_reference_at_every_position(window: int, name: str)
 
 @each_engine
 def test_a_model_of_real_size_equals_the_reference_past_twice_its_window(name: str) -> None:
-    checkpoint = random_checkpoint(ModelConfig(d_model=128, n_heads=4, n_layers=3, d_ff=512, window=300))
+    checkpoint = random_checkpoint(ModelConfig(d_model=128, n_heads=4, n_layers=3, d_ff=512, window=300, relations=True))
     ids = random_ids(2, 900)
     session = open_engine(checkpoint, name).session(2)
     reference = reference_logits(checkpoint, ids)
@@ -88,9 +90,9 @@ class AnyMixture(RuleBasedStateMachine):
 
     engine = "numpy"
 
-    @initialize(seed=st.integers(0, 3), batch=st.integers(1, 3), window=st.sampled_from([1, 5, 24, 40]))
-    def begin(self, seed: int, batch: int, window: int) -> None:
-        self.checkpoint = random_checkpoint(dataclasses.replace(TINY, window=window), seed)
+    @initialize(seed=st.integers(0, 3), batch=st.integers(1, 3), window=st.sampled_from([1, 5, 24, 40]), relations=st.booleans())
+    def begin(self, seed: int, batch: int, window: int, relations: bool) -> None:
+        self.checkpoint = random_checkpoint(dataclasses.replace(TINY, window=window, relations=relations), seed)
         self.session = open_engine(self.checkpoint, self.engine).session(batch)
         self.ids = np.empty((batch, 0), dtype=np.int64)
         self.logits: np.ndarray | None = None
@@ -179,9 +181,10 @@ def test_nothing_is_drawn_where_no_step_has_begun(name: str) -> None:
 
 
 @each_engine
-def test_a_rewind_of_what_was_promised_is_exact_past_the_ring(name: str) -> None:
+@pytest.mark.parametrize("config", [TINY, RELATED])
+def test_a_rewind_of_what_was_promised_is_exact_past_the_ring(config: ModelConfig, name: str) -> None:
     """Writing over the ring's oldest rows and then going back must find the window before the landing place intact."""
-    checkpoint = random_checkpoint(TINY)
+    checkpoint = random_checkpoint(config)
     ids = random_ids(1, 3000)
     session = open_engine(checkpoint, name).session()
     session.feed(ids[:, :2900])

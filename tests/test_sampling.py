@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import dataclasses
+import struct
 from typing import Any
 
 import numpy as np
@@ -10,9 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
 
+from preludio.compose.options import SamplingOptions
 from preludio.compose.request import Request
-from preludio.compose.sampling import COLDEST, Dice, Draw, Filters, keep_likeliest, sample, temper
+from preludio.compose.sampling import COLDEST, Dice, Draw, Filters, keep_likeliest, likeliest_strikes, sample, temper
 from preludio.engine import native
+from preludio.engine.native.library import library
+from preludio.engine.native.room import CHOICE_FIELDS
 from preludio.errors import RequestError
 from preludio.tokens import VOCAB_SIZE, IdSet
 
@@ -29,6 +35,7 @@ filters = st.builds(
     top_k=st.integers(0, N + 2),
     top_p=st.one_of(st.just(1.0), st.floats(0.01, 1)),
     min_p=st.floats(0, 1),
+    strike_top_p=st.one_of(st.just(1.0), st.floats(0.01, 1)),
 )
 some_chances = st.one_of(st.just(0.0), st.just(1 - 2**-53), st.floats(0, 1, exclude_max=True))
 
@@ -68,11 +75,42 @@ def test_the_dice_show_what_the_generator_would_give_one_by_one() -> None:
     assert [dice.cast() for _ in range(2 * Dice.AT_ONCE + 3)] == [rng.random() for _ in range(2 * Dice.AT_ONCE + 3)]
 
 
+@law
+@given(st.lists(st.floats(-20, 20, width=32), min_size=200, max_size=200), st.floats(0.01, 0.99))
+def test_strike_top_p_moves_probability_among_strikes_alone(row: list[float], top_p: float) -> None:
+    """The note-ons keep their sum; those that are left are the likeliest, and no fewer would have the share."""
+    probabilities = temper(np.array(row, dtype=np.float32), 1.0)
+    strikes = probabilities[:128]
+    kept = likeliest_strikes(strikes, top_p)
+    assert kept.sum() == pytest.approx(strikes.sum())
+    least = strikes[kept > 0].min()
+    assert (strikes[kept == 0] <= least).all()
+    share = strikes[kept > 0].sum() / strikes.sum()
+    assert share >= top_p - 1e-9 and share - least / strikes.sum() < top_p + 1e-9
+
+
 @needs_native
 @law
 @given(logit_rows, masks, filters, st.floats(0, 1 - 1e-9))
 def test_the_native_draw_is_the_same(logits: np.ndarray, allowed: np.ndarray, wish: Filters, chance: float) -> None:
     assert native.draw_one(logits, Draw(wish, bits(allowed), chance)) == sample(logits, allowed, wish, chance)
+
+
+def test_the_filters_are_the_options_in_their_order() -> None:
+    assert list(Filters._fields) == [option.name for option in dataclasses.fields(SamplingOptions)]
+    assert list(CHOICE_FIELDS)[: len(Filters._fields)] == list(Filters._fields)
+
+
+@needs_native
+def test_the_c_struct_has_the_layout_that_python_writes() -> None:
+    """Two descriptions of one piece of memory: the C compiler is asked for each field's offset and size."""
+    at = 0
+    for name, code in CHOICE_FIELDS.items():
+        size = ctypes.c_int64()
+        assert library().choice_offset(name.encode(), ctypes.addressof(size)) == at, name
+        assert size.value == struct.calcsize(f"={code}"), name
+        at += size.value
+    assert library().choice_offset(b"temperament", ctypes.addressof(ctypes.c_int64())) == -1
 
 
 @needs_native
@@ -83,6 +121,7 @@ def test_what_is_beyond_the_vocabulary_is_not_drawn() -> None:
 
 WISHES = [
     Filters(), Filters(top_p=0.9), Filters(temperature=0.7, top_k=20), Filters(min_p=0.05), Filters(temperature=0.0),
+    Filters(strike_top_p=0.9), Filters(strike_top_p=0.3, temperature=1.2, min_p=0.02),
     Filters(temperature=10.0), Filters(temperature=1e-6), Filters(temperature=2.0, top_p=0.99, min_p=0.001, top_k=300),
 ]  # fmt: skip
 
@@ -148,7 +187,7 @@ def test_a_tiny_difference_of_the_logits_draws_alike() -> None:
         ("seconds", 0), ("seconds", float("nan")), ("seconds", float("inf")), ("seconds", 1e9), ("seconds", "60"), ("seconds", True),
         ("seed", -1), ("seed", 1 << 64), ("seed", 1.5), ("variations", 0), ("variations", 65), ("temperature", -0.1),
         ("temperature", float("nan")), ("top_k", -1), ("top_k", 2.0), ("top_p", 0), ("top_p", 1.01), ("min_p", -0.1), ("min_p", 1.1),
-        ("prompt_seconds", 0), ("prompt_seconds", float("inf")), ("prompt", b"MThd"),
+        ("strike_top_p", 0), ("strike_top_p", 1.01), ("prompt_seconds", 0), ("prompt_seconds", float("inf")), ("prompt", b"MThd"),
     ],
 )  # fmt: skip
 def test_a_wish_out_of_range_is_refused_by_name(wish: str, value: Any) -> None:

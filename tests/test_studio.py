@@ -23,6 +23,7 @@ from studio_server import Server, restless_model
 
 import preludio
 from preludio import render
+from preludio.compose.prompt import prepare
 from preludio.errors import OutputError, RequestError
 from preludio.performance import Performance
 
@@ -403,7 +404,9 @@ def test_a_beginning_keeps_who_made_each_note(rows: list[Any], from_ms: int) -> 
     music = Music(pack(rows), np.arange(len(rows), dtype=np.uint8) % 2)
     beginning = Beginning.of(music, from_ms, window=4096)
     if beginning.prompt is None:
-        assert all(onset >= from_ms - from_ms % 10 for onset, *_ in rows)
+        assert all(onset >= from_ms - 10 for onset, *_ in rows)
+        with pytest.raises(RequestError, match="no notes"):
+            prepare(music.performance, from_ms / 1000, 4096)
         return
     made: dict[tuple[int, int], set[int]] = {}
     for (onset, _, pitch, _), part in zip(rows, music.parts.tolist(), strict=True):

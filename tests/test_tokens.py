@@ -26,6 +26,7 @@ from preludio.tokens import (
     NOTE_ON,
     PAD,
     START,
+    STEPS_OF,
     TIME_SHIFT,
     VELOCITY,
     VOCAB_SIZE,
@@ -34,6 +35,11 @@ from preludio.tokens import (
     Grammar,
     decode,
     encode,
+    is_note_off,
+    is_note_on,
+    is_shift,
+    is_velocity,
+    pitches,
     shift_steps,
 )
 
@@ -86,8 +92,20 @@ def test_the_vocabulary_is_the_one_of_every_checkpoint() -> None:
     assert {token: VOCABULARY[token] for token in named} == named
 
 
+def test_what_an_id_says_is_what_the_vocabulary_says() -> None:
+    """Each helper, of one id and of all at once, against the readable table."""
+    ids = np.arange(VOCAB_SIZE, dtype=np.uint16)
+    for helper, name in ((is_note_on, "NOTE_ON"), (is_note_off, "NOTE_OFF"), (is_shift, "TIME_SHIFT"), (is_velocity, "VELOCITY")):
+        said = [meaning.startswith(f"{name} ") for meaning in VOCABULARY]
+        assert helper(ids).tolist() == said
+        assert [helper(token) for token in range(VOCAB_SIZE)] == said
+    keys = is_note_on(ids) | is_note_off(ids)
+    assert pitches(ids[keys]).tolist() == [int(VOCABULARY[token].split()[1]) for token in ids[keys]]
+    assert list(STEPS_OF) == shift_steps(ids).tolist()
+
+
 def test_shift_steps() -> None:
-    assert [shift_steps(token) for token in (0, 255, 256, 257, 355, 356, 390)] == [0, 0, 1, 2, 100, 0, 0]
+    assert shift_steps(np.array([0, 255, 256, 257, 355, 356, 390], dtype=np.uint16)).tolist() == [0, 0, 1, 2, 100, 0, 0]
 
 
 # --- encode and decode ------------------------------------------------------------------------------------------------------------
@@ -137,13 +155,13 @@ def test_the_last_step_of_24_days() -> None:
 
 
 def test_time_stands_still_at_24_days(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preludio.tokens.LAST_STEP", 200)
+    monkeypatch.setattr("preludio.tokens.codec.LAST_STEP", 200)
     late = [loud(16), on(60), wait(1000), wait(1000), wait(10), on(60), on(61), wait(10), off(60)]
     assert decode(late).notes.tolist() == [(0, 2000, 60, 66)]
 
 
 def test_strict_refuses_more_than_24_days(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("preludio.tokens.LAST_STEP", 200)
+    monkeypatch.setattr("preludio.tokens.codec.LAST_STEP", 200)
     short = [loud(16), on(60), wait(1000), wait(1000), off(60)]
     long = [loud(16), on(60), wait(1000), wait(1000), wait(10), off(60)]
     assert strict_accepts(short)
@@ -408,18 +426,18 @@ def closed(prefix: Sequence[int]) -> list[int]:
     """A prefix and the plainest way to end it, worked out from the ids alone: the grammar is not asked."""
     ids, step, began, velocity = list(prefix), 0, dict[int, int](), any(VELOCITY <= token < PAD for token in prefix)
     for token in ids:
-        step += shift_steps(token)
+        step += STEPS_OF[token]
         if token < NOTE_OFF:
             began[token] = step
         elif token < TIME_SHIFT:
             began.pop(token - NOTE_OFF, None)
     last = ids[-1] if ids else END
-    if VELOCITY <= last < PAD or (shift_steps(last) and not began):  # a velocity wants a note; so does time that passes in silence
+    if VELOCITY <= last < PAD or (STEPS_OF[last] and not began):  # a velocity wants a note; so does time that passes in silence
         highest = next(pitch for pitch in reversed(range(128)) if pitch not in began)
         ids += [highest] if velocity else [loud(0), highest]
         began[highest] = step
         last = highest
-    if began and (not shift_steps(last) or step in began.values()):
+    if began and (not STEPS_OF[last] or step in began.values()):
         ids.append(wait(10))
     return ids + [off(pitch) for pitch in sorted(began)]
 
@@ -489,7 +507,7 @@ def test_what_a_walk_over_the_mask_writes_is_valid(generator: np.random.Generato
 @given(random_generators(), st.integers(0, 300))
 def test_the_grammar_counts_time_and_knows_what_sounds(generator: np.random.Generator, length: int) -> None:
     grammar, ids = walk(generator, [60, 61, 127], length)
-    assert grammar.step == sum(map(shift_steps, ids))
+    assert grammar.step == sum(STEPS_OF[token] for token in ids)
     piece = decode(closed(ids))
     held = {pitch for onset, offset, pitch, _ in piece.notes.tolist() if onset <= grammar.step * STEP_MS < offset}
     assert held - {next(p for p in reversed(range(128)) if p not in grammar.sounding)} <= grammar.sounding.keys()

@@ -33,10 +33,10 @@ def evaluate_music(  # what the command's options are
     """Composes with `engine` (the fastest where it is None), and takes the model's probabilities in float32."""
     from preludio import checkpoint
     from preludio.compose import Composer
-    from preludio.corpus.workers import cores
     from preludio.engine import AUTO, open_engine
     from preludio.evaluate import EngineScore, open_pieces
     from preludio.evaluate.music import Corpus, Music, Store, jobs, measure, origin, page, real_music, summary
+    from preludio.processors import usable_processors
 
     loaded = checkpoint.load(model)
     composer = Composer(open_engine(loaded, engine or AUTO))
@@ -46,7 +46,7 @@ def evaluate_music(  # what the command's options are
         corpus = Corpus(real_music(held_out, settings, progress), held_out, training)
     wanted = jobs(settings, corpus.real.continuations[0])
     _compose(composer, wanted, store)
-    n_processes = processes or cores()
+    n_processes = processes or usable_processors()
     score = EngineScore(loaded, threads=1 if n_processes > 1 else None)
     report = measure(Music.read(wanted, store, settings), corpus, score, settings, progress_bar, n_processes)
     facts: dict[str, Any] = {"model": model, "engine": composer.engine.name, "data": str(data), "split": split}

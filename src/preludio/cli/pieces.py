@@ -36,7 +36,9 @@ def read(path: Path) -> Performance:
 
 def stem_of(path: Path) -> Path:
     """PATH without a suffix of ours, so that `--out piece.mid` means what it seems to."""
-    name = path.stem if path.suffix.lower() in (".mid", ".midi", ".wav", ".svg", ".png") else path.name
+    from preludio.render import FORMATS
+
+    name = path.stem if path.suffix.lower() in (*FORMATS, ".midi") else path.name
     is_folder = name == path.name and os.path.isdir(path)  # noqa: PTH112 (Path.is_dir raises for a name that is too long)
     if is_folder or name in ("", ".", ".."):
         raise OutputError(f"{path} names a folder, not a piece: choose a name in it, such as {path / 'piece'}")
@@ -66,16 +68,14 @@ def write(pieces: dict[Path, Piece], title: str) -> None:
 
 
 def write_one(path: Path, piece: Piece, title: str) -> None:
-    from preludio import render as renderers
-    from preludio.midi import write_midi
+    from preludio import render
 
-    if path.suffix == ".mid":
-        write_midi(piece.performance, path)
-    elif path.suffix == ".wav":
+    options = {"prompt_ms": piece.prompt_ms, "title": title}
+    if path.suffix == ".wav":
         with progress_bar("playing", 1.0) as progress:
-            renderers.write(piece.performance, path, progress=progress)
+            render.write(piece.performance, path, progress=progress, **options)
     else:
-        renderers.write(piece.performance, path, prompt_ms=piece.prompt_ms, title=title)
+        render.write(piece.performance, path, **options)
 
 
 def described(piece: Piece, paths: list[Path]) -> dict[str, Any]:

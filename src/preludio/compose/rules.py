@@ -14,13 +14,26 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from preludio.performance import STEP_MS
-from preludio.tokens import END, N_SHIFTS, NOTE_OFF, NOTE_ON, PAD, TIME_SHIFT, VELOCITY, VOCAB_SIZE, Grammar, IdSet, id_range, shift_steps
+from preludio.tokens import (
+    END,
+    N_KEYS,
+    N_SHIFTS,
+    NOTE_OFF,
+    NOTE_ON,
+    PAD,
+    STEPS_OF,
+    TIME_SHIFT,
+    VELOCITY,
+    VOCAB_SIZE,
+    Grammar,
+    IdSet,
+    id_range,
+)
 
 STRIKES, OFFS = id_range(NOTE_ON, NOTE_OFF), id_range(NOTE_OFF, TIME_SHIFT)
 SHIFTS, VELOCITIES, LAST = id_range(TIME_SHIFT, VELOCITY), id_range(VELOCITY, PAD), id_range(END, END + 1)
 KINDS = ((NOTE_ON, NOTE_OFF), (NOTE_OFF, TIME_SHIFT), (TIME_SHIFT, VELOCITY), (VELOCITY, PAD), (PAD, VOCAB_SIZE))
 
-SHIFT_STEPS = [shift_steps(token) for token in range(VOCAB_SIZE)]
 STEPS_PER_SECOND = 1000 // STEP_MS
 
 
@@ -89,7 +102,7 @@ class Ending:
             self._struck = True
             self._since_strike = self._silence = 0
         else:
-            shift = SHIFT_STEPS[token]
+            shift = STEPS_OF[token]
             self._since_strike += shift
             self._silence = 0 if self._grammar.sounding else self._silence + shift
         if self._closed_at is None:
@@ -188,7 +201,7 @@ class SilenceGuard:
         if token < NOTE_OFF:
             self.debt = max(0, min(self.debt, self.LIMIT_STEPS) - self.PAID_BACK_STEPS)
         else:
-            self.debt += SHIFT_STEPS[token]
+            self.debt += STEPS_OF[token]
         self.alarmed = self.debt >= self.LIMIT_STEPS or (self.alarmed and self.debt > self.LIMIT_STEPS // 2)
         left = self.LIMIT_STEPS - self.debt
         self.barred = id_range(TIME_SHIFT + max(0, left), VELOCITY) if left < N_SHIFTS else 0
@@ -275,7 +288,7 @@ class FewKeysGuard:
 
     def __init__(self) -> None:
         self._recent: deque[int] = deque()
-        self.counts = [0] * (NOTE_OFF - NOTE_ON)
+        self.counts = [0] * N_KEYS
         self.barred: IdSet = 0
         self.alarmed = False
         self._breaking = 0

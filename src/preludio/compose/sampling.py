@@ -12,24 +12,25 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.compose.request import Request
-from preludio.tokens import VOCAB_SIZE, IdSet, as_mask
+from preludio.tokens import NOTE_OFF, VOCAB_SIZE, IdSet, as_mask
 
 COLDEST = 1e-6  # below, logits of float32 divided by it overflow, and only the likeliest has a chance anyway
 Floats = npt.NDArray[np.floating[Any]]
 
 
 class Filters(NamedTuple):
-    """What a request says about drawing, applied in the order temperature, min-p, top-k, top-p."""
+    """What a request says about drawing, applied in the order temperature, strike-top-p, min-p, top-k, top-p."""
 
     temperature: float = 1.0
     top_p: float = 1.0
     min_p: float = 0.0
+    strike_top_p: float = 1.0
     top_k: int = 0
 
     @classmethod
     def of(cls, request: Request) -> Filters:
         temperature = request.temperature if request.temperature >= COLDEST else 0.0
-        return cls(temperature, request.top_p, request.min_p, min(request.top_k, VOCAB_SIZE))
+        return cls(temperature, request.top_p, request.min_p, request.strike_top_p, min(request.top_k, VOCAB_SIZE))
 
 
 @dataclass(slots=True)
@@ -63,9 +64,12 @@ class Dice:
 
 
 def sample(logits: Floats, allowed: npt.NDArray[np.bool_], filters: Filters, chance: float) -> int:
-    """Draws one id among the allowed ones (at least one) by temperature, min-p, top-k and top-p, in that order."""
+    """Draw one id among the allowed ones (at least one) by temperature, strike-top-p, min-p, top-k and top-p, in that order."""
     candidates = np.flatnonzero(allowed)
     probabilities = temper(logits[candidates], filters.temperature)
+    if filters.strike_top_p < 1:
+        n_strikes = int(np.searchsorted(candidates, NOTE_OFF))  # note-ons are the lowest ids
+        probabilities[:n_strikes] = likeliest_strikes(probabilities[:n_strikes], filters.strike_top_p)
     order = np.argsort(-probabilities, kind="stable")
     kept = keep_likeliest(probabilities[order], filters)
     cumulative = np.cumsum(kept)
@@ -83,6 +87,21 @@ def temper(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
         weights = np.exp(shifted / temperature)
     probabilities: npt.NDArray[np.float64] = weights / weights.sum()
     return probabilities
+
+
+def likeliest_strikes(probabilities: npt.NDArray[np.float64], top_p: float) -> npt.NDArray[np.float64]:
+    """Return the probabilities of the likeliest note-ons that have the share `top_p` of all of theirs, scaled to their sum; 0 for the rest.
+
+    Which key is struck is made surer so, and not whether one is struck: when notes come and how long they last stays as it was learned.
+    """
+    order = np.argsort(-probabilities, kind="stable")
+    cumulative = np.cumsum(probabilities[order])
+    if not len(order) or cumulative[-1] <= 0:
+        return probabilities
+    n = int(np.searchsorted(cumulative, top_p * cumulative[-1], side="left")) + 1
+    kept = np.zeros_like(probabilities)
+    kept[order[:n]] = probabilities[order[:n]] * (cumulative[-1] / cumulative[min(n, len(order)) - 1])
+    return kept
 
 
 def keep_likeliest(descending: npt.NDArray[np.float64], filters: Filters) -> npt.NDArray[np.float64]:

@@ -107,5 +107,6 @@ def freely(request: Request) -> Request:
         temperature=max(request.temperature, plain.temperature),
         top_k=plain.top_k,
         top_p=max(request.top_p, plain.top_p),
+        strike_top_p=max(request.strike_top_p, plain.strike_top_p),
         min_p=min(request.min_p, plain.min_p),
     )

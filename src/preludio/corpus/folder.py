@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import PurePosixPath
 
 from preludio.corpus.archive import Place
 from preludio.corpus.entry import Entry
-from preludio.errors import MidiError, PreludioWarning
 from preludio.midi import MAX_BYTES, read_midi
 from preludio.performance import Performance
 
@@ -38,14 +36,4 @@ def midi_names(place: Place) -> list[str]:
 
 def read_performance(place: Place, name: str) -> Performance:
     """A MIDI file of a place; what `read_midi` says of it names the place and the file."""
-    data = place.read(name, MAX_BYTES)
-    where = f"{place.path}: {name}"
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", PreludioWarning)
-        try:
-            performance = read_midi(data)
-        except MidiError as error:
-            raise MidiError(str(error).replace("MIDI data", where, 1)) from None
-    for warning in caught:
-        warnings.warn(str(warning.message).replace("MIDI data", where, 1), warning.category, stacklevel=2)
-    return performance
+    return read_midi(place.read(name, MAX_BYTES), f"{place.path}: {name}")

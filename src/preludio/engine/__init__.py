@@ -43,8 +43,8 @@ class Draw(Protocol):
         """A number in [0, 1): the place in the likeliest ids' cumulative probability."""
 
     @property
-    def filters(self) -> tuple[float, float, float, int]:
-        """Temperature (0 takes the likeliest), top-p, min-p, top-k (0 for all)."""
+    def filters(self) -> tuple[float, float, float, float, int]:
+        """Temperature (0 takes the likeliest), top-p, min-p, top-p among note-ons alone, top-k (0 for all)."""
 
     def __call__(self, logits: Logits) -> int:
         """logits (391,) -> an id."""

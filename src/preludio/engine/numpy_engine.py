@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.checkpoint import Arrays, Checkpoint, ModelConfig
+from preludio.engine.relations import Indices, Rows, States, add_related, part_of
 
 Floats = npt.NDArray[np.float32]
 
@@ -98,20 +99,25 @@ class NumpyEngine:
         self.layers = [LayerWeights.of(checkpoint.arrays, layer, self.config) for layer in range(self.config.n_layers)]
         self.norm = checkpoint.arrays["norm"]
         self.unembedding = checkpoint.arrays["unembedding"].T
+        if self.config.relations:
+            self.input_relations = checkpoint.arrays["input_relations"]
+            self.relations = checkpoint.arrays["relations"].T
 
     def session(self, batch: int = 1) -> NumpySession:
         """Starts `batch` empty sequences."""
         slots = min(FIRST_SLOTS, self.config.window + REWIND)
         shape = batch, self.config.n_heads, slots, self.config.d_head
-        return NumpySession(self, [(Ring(*shape), Ring(*shape)) for _ in self.layers], position=0)
+        rows = Rows.new(batch, self.config.window + REWIND) if self.config.relations else None
+        return NumpySession(self, [(Ring(*shape), Ring(*shape)) for _ in self.layers], rows, position=0)
 
 
 class NumpySession:
-    """A batch of sequences and the rings of their keys and values; see `preludio.engine.Session`."""
+    """A batch of sequences, the rings of their keys and values, and with relations their musical states; see `preludio.engine.Session`."""
 
-    def __init__(self, engine: NumpyEngine, rings: list[tuple[Ring, Ring]], position: int) -> None:
+    def __init__(self, engine: NumpyEngine, rings: list[tuple[Ring, Ring]], rows: Rows | None, position: int) -> None:
         self.engine = engine
         self.rings = rings
+        self._rows = rows
         self.position = position
         self._oldest = 0  # positions before this one have been overwritten
         self._begun: Floats | None = None  # the logits of a step that nothing was drawn from yet
@@ -128,13 +134,13 @@ class NumpySession:
         return max(0, self.position - self._oldest - (self.engine.config.window - 1))
 
     def feed(self, ids: npt.NDArray[np.integer[Any]]) -> Floats:
-        return self._logits(self._feed(ids)[-1][:, -1])
+        return self._feed(ids, wants_all=False)[:, 0]
 
     def feed_all(self, ids: npt.NDArray[np.integer[Any]]) -> Floats:
-        return self._logits(np.concatenate(self._feed(ids), axis=1))
+        return self._feed(ids, wants_all=True)
 
     def step(self, ids: npt.NDArray[np.integer[Any]]) -> Floats:
-        return self._logits(self._forward(np.asarray(ids)[:, None])[:, 0])
+        return self._feed(np.asarray(ids)[:, None], wants_all=False)[:, 0]
 
     def begin(self, ids: Sequence[int]) -> None:
         self._begun = self.step(np.array(ids))
@@ -147,7 +153,8 @@ class NumpySession:
 
     def fork(self, rows: Sequence[int]) -> NumpySession:
         slots = self.rings[0][0].slots
-        session = NumpySession(self.engine, self._copied(rows, self._oldest, slots), self.position)
+        states = self._rows and self._rows.fork(rows)
+        session = NumpySession(self.engine, self._copied(rows, self._oldest, slots), states, self.position)
         session._oldest = self._oldest
         session._begun = None if self._begun is None else self._begun[list(rows)]
         return session
@@ -156,20 +163,35 @@ class NumpySession:
         assert 0 <= n <= self.rewindable, f"cannot take back {n} ids, only {self.rewindable}"
         self.position -= n
         self._begun = None
+        if self._rows:
+            self._rows.rewind(n)
 
-    def _feed(self, ids: npt.NDArray[np.integer[Any]]) -> list[Floats]:
-        """The final residual rows (batch, n of a block, d_model), block by block."""
+    def _feed(self, ids: npt.NDArray[np.integer[Any]], wants_all: bool) -> Floats:
+        """ids (batch, n) -> logits (batch, n, 391) of what follows each, or (batch, 1, 391) of what follows the last."""
         assert ids.ndim == 2 and ids.shape[0] == self.batch and ids.shape[1] >= 1, f"ids of shape {ids.shape} for a batch of {self.batch}"
-        return [self._forward(ids[:, start : start + BLOCK]) for start in range(0, ids.shape[1], BLOCK)]
+        inputs, states = self._rows.feed(ids, self.position == 0, wants_all) if self._rows else (None, None)
+        found = []
+        for start in range(0, ids.shape[1], BLOCK):
+            stop = start + BLOCK
+            x = self._forward(ids[:, start:stop], None if inputs is None else inputs[:, start:stop])
+            if wants_all:
+                found.append(self._logits(x, states and part_of(states, start, stop)))
+        return np.concatenate(found, axis=1) if wants_all else self._logits(x[:, -1:], states)
 
-    def _logits(self, x: Floats) -> Floats:
-        logits: Floats = _norm(x, self.engine.norm) @ self.engine.unembedding
+    def _logits(self, x: Floats, states: States | None) -> Floats:
+        """Residual rows (batch, n, d_model) -> logits (batch, n, 391)."""
+        x = _norm(x, self.engine.norm)
+        logits: Floats = x @ self.engine.unembedding
+        if states is not None:
+            add_related(logits, x @ self.engine.relations, states)
         return logits
 
-    def _forward(self, ids: npt.NDArray[np.integer[Any]]) -> Floats:
+    def _forward(self, ids: npt.NDArray[np.integer[Any]], inputs: Indices | None) -> Floats:
         """ids (batch, n), n <= BLOCK -> residual rows (batch, n, d_model); the cache grows by n."""
         self._make_room(ids.shape[1])
         x: Floats = self.engine.embedding[ids]
+        if inputs is not None:
+            x = x + self.engine.input_relations[inputs].sum(axis=2)
         for weights, rings in zip(self.engine.layers, self.rings, strict=True):
             x = x + self._attend(_norm(x, weights.attention_norm), weights, rings)
             hidden = np.maximum(_norm(x, weights.feed_forward_norm) @ weights.feed_forward_in, 0)

@@ -15,7 +15,7 @@ from preludio.evaluate.cut import PAPERS, Cut
 from preludio.evaluate.figures import Likelihood, PieceSums
 from preludio.evaluate.pieces import Piece
 from preludio.evaluate.score import Nats, Score
-from preludio.tokens import NOTE_OFF, PAD, TIME_SHIFT, VELOCITY, VOCAB_SIZE
+from preludio.tokens import NOTE_OFF, PAD, TIME_SHIFT, VELOCITY, VOCAB_SIZE, is_note_on, shift_steps
 
 Progress = Callable[[float], None]
 Integers = npt.NDArray[np.int64]
@@ -104,12 +104,11 @@ def _events(piece: Piece) -> npt.NDArray[np.uint16]:
 
 
 def _n_notes(piece: Piece) -> int:
-    return int((piece.ids < NOTE_OFF).sum())
+    return int(is_note_on(piece.ids).sum())
 
 
 def _seconds(piece: Piece) -> float:
-    shifts = piece.ids[(piece.ids >= TIME_SHIFT) & (piece.ids < VELOCITY)].astype(np.int64)
-    return float((shifts - TIME_SHIFT + 1).sum()) / 100  # a step is 10 ms
+    return float(shift_steps(piece.ids).sum()) / 100  # a step is 10 ms
 
 
 def _in_order(score: Score, jobs: Iterator[_Job], processes: int) -> Iterator[tuple[_Job, Nats]]:

@@ -36,7 +36,7 @@ class _Notes(NamedTuple):
     velocity: Bytes
 
 
-def read_midi(source: Source) -> Performance:
+def read_midi(source: Source, name: str | None = None) -> Performance:
     """The piano performance in a Standard MIDI File: its bytes, or a path to it. RIFF-MIDI and SMPTE division are read too.
 
     All channels but 10 (drums) are one piano. Each note ends at the next unused note-off of its key in its track and channel: the
@@ -45,6 +45,9 @@ def read_midi(source: Source) -> Performance:
     up with the last event. Other controllers and programs are left out. Times are exact integers from absolute ticks and every tempo
     event of the file, rounded half up to milliseconds once. The patterns of format 2, each with its own tempos, follow one another, the
     next beginning at the end-of-track of the last. A file without notes gives an empty performance.
+
+    Args:
+        name: what errors and warnings call the file; its path, or "MIDI data", if not given.
 
     Warns:
         PreludioWarning: something was repaired or left out, one line for the file: channel 10; notes that never end (closed at the end of
@@ -55,21 +58,21 @@ def read_midi(source: Source) -> Performance:
         MidiError: the file cannot be read, is no MIDI file, or goes beyond a limit: `MAX_BYTES`, `MAX_CHUNKS`, `MAX_EVENTS`,
             `MAX_ODD_EVENTS`, 24 days; or its tempo or division is 0.
     """
-    performance, repairs = read_and_repair(source)
+    performance, repairs = read_and_repair(source, name)
     if repairs:
-        warnings.warn(f"{_name_of(source)}: {'; '.join(_shortened(repairs))}", PreludioWarning, stacklevel=2)
+        warnings.warn(PreludioWarning("; ".join(_shortened(repairs)), name or _name_of(source)), stacklevel=2)
     return performance
 
 
-def read_and_repair(source: Source) -> tuple[Performance, list[Repair]]:
+def read_and_repair(source: Source, name: str | None = None) -> tuple[Performance, list[Repair]]:
     """As `read_midi`, with a list of what was repaired or left out instead of a warning."""
     try:
         file = parse(_bytes_of(Path(source)) if isinstance(source, str | os.PathLike) else bytes(source))
         performance = _patterns(file) if file.format == 2 else _simultaneous(file.tracks, file)
     except MidiError as error:
-        raise MidiError(f"{_name_of(source)}: {error}") from None
+        raise MidiError(error.reason, name or _name_of(source)) from None
     except PerformanceError as error:  # the last notes begin in the last instants of the 24 days
-        raise MidiError(f"{_name_of(source)}: {error}; {_EXPORT}") from None
+        raise MidiError(f"{error}; {_EXPORT}", name or _name_of(source)) from None
     return performance, file.repairs
 
 

@@ -3,8 +3,11 @@
 // each row's sum is kept for the backward pass, which computes the weights again (Dao et al. 2022, section 3.1).
 //
 // Shapes: qkv (batch, time, 3, head, d), relative (groups, time, d) with row i for distance i and groups 1 or head.
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/library.h>
 
 #include <cmath>

@@ -6,8 +6,9 @@
 //
 // for 0 <= i < width. rows (positions, n_rows) float32; direct (positions, n_direct) uint8; bases (positions, n_bases) int16; a slot is a row of
 // int64: direct (column, width, first_row, offset), difference (column, width, first_row, reach, base).
-#include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros.h>
 #include <torch/library.h>
 
 #include <algorithm>

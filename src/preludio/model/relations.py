@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from preludio.model import fused
-from preludio.tokens import relations
+from preludio.tokens import N_KEYS, relations
 
 N_LOGITS = 388  # no relation belongs to PAD, START or END
 _DIRECT = torch.tensor(relations.DIRECT_SLOTS)
@@ -34,7 +34,7 @@ class States(NamedTuple):
         """Of ids (batch, time), each row from its own beginning."""
         found = relations.states(ids.detach().cpu().numpy())
         direct, bases, shares = (torch.from_numpy(array) for array in found)
-        return cls(direct, bases, shares, torch.from_numpy(relations.input_indices(found)).long()).to(ids.device)
+        return cls(direct, bases, shares, torch.from_numpy(relations.input_indices(found.bases)).long()).to(ids.device)
 
     def to(self, device: torch.device) -> States:
         return States(*(tensor.to(device, non_blocking=True) for tensor in self))
@@ -53,8 +53,8 @@ def related(x: Tensor, rows: Tensor, states: States) -> Tensor:
     products = F.linear(x, rows).float()  # (batch, time, N_ROWS)
     by_slot = _SlotSums.apply(products[..., : relations.N_SLOT_ROWS].flatten(0, 1), states)  # type: ignore[no-untyped-call]
     by_class = _by_class(products[..., relations.N_SLOT_ROWS :].reshape(states.shares.shape), states.shares)
-    keys = by_class.repeat(1, 1, -(-relations.N_KEYS // relations.N_CLASSES))[..., : relations.N_KEYS]
-    added: Tensor = by_slot.view(*x.shape[:2], N_LOGITS) + F.pad(keys, (0, N_LOGITS - relations.N_KEYS))
+    keys = by_class.repeat(1, 1, -(-N_KEYS // relations.N_CLASSES))[..., : N_KEYS]
+    added: Tensor = by_slot.view(*x.shape[:2], N_LOGITS) + F.pad(keys, (0, N_LOGITS - N_KEYS))
     return added
 
 

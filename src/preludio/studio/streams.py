@@ -18,7 +18,6 @@ from fastapi.responses import FileResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from preludio import render
-from preludio.midi import write_midi
 from preludio.performance import Performance
 from preludio.studio.composing import Place, music_of
 from preludio.studio.house import House, InHouse, Refused
@@ -92,7 +91,7 @@ class Format(StrEnum):
     PNG = "png"
 
 
-MEDIA_TYPES = {"mid": "audio/midi", "wav": "audio/wav", "svg": "image/svg+xml", "png": "image/png"}
+MEDIA_TYPES = {suffix.removeprefix("."): one.media_type for suffix, one in render.FORMATS.items()}
 
 
 class PassingFile(FileResponse):
@@ -141,12 +140,7 @@ def _written_to(path: Path, performance: Performance, prompt_ms: int, title: str
         if stop.is_set():
             raise Stopped
 
-    if path.suffix == ".mid":
-        write_midi(performance, path)
-    elif path.suffix == ".wav":
-        render.write(performance, path, progress=progress)
-    else:
-        render.write(performance, path, prompt_ms=prompt_ms, title=title)
+    render.write(performance, path, progress=progress, prompt_ms=prompt_ms, title=title)
 
 
 async def _done(request: Request, turns: Turns, work: Any) -> None:

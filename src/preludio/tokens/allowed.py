@@ -1,7 +1,7 @@
 """What the grammar allows after each id of a row that may begin anywhere in a piece: `Grammar`, vectorised, for scoring.
 
-A row cut out of a piece does not say which keys were down before it, nor which velocity was in force. What is not known is allowed: a key that
-was not met yet may be struck or released, any velocity may follow. A row that begins with START knows everything.
+A row cut out of a piece does not say which keys were down before it, nor which velocity was in force. What is not known is allowed: a
+key that was not met yet may be struck or released, any velocity may follow. A row that begins with START knows everything.
 """
 
 from __future__ import annotations
@@ -11,11 +11,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from preludio.tokens import END, NOTE_OFF, NOTE_ON, PAD, START, TIME_SHIFT, VELOCITY, VOCAB_SIZE
+from preludio.tokens.vocabulary import (
+    END,
+    N_KEYS,
+    NOTE_OFF,
+    NOTE_ON,
+    PAD,
+    START,
+    TIME_SHIFT,
+    VELOCITY,
+    VOCAB_SIZE,
+    is_note_off,
+    is_note_on,
+    is_shift,
+    is_velocity,
+)
 
 Mask = npt.NDArray[np.bool_]
 Ids = npt.NDArray[np.int64]
-N_KEYS = NOTE_OFF - NOTE_ON
 _UNKNOWN, _DOWN, _UP = 0, 1, 2
 _KEYS = np.arange(N_KEYS)
 
@@ -28,8 +41,7 @@ def allowed_after(ids: npt.NDArray[np.signedinteger[Any]]) -> Mask:
     """
     ids = ids.astype(np.int64)
     keys, velocity = _keys(ids), _velocity_in_force(ids)
-    after_on, after_off = ids < NOTE_OFF, (ids >= NOTE_OFF) & (ids < TIME_SHIFT)
-    after_shift, after_velocity = (ids >= TIME_SHIFT) & (ids < VELOCITY), (ids >= VELOCITY) & (ids < PAD)
+    after_on, after_off, after_shift, after_velocity = is_note_on(ids), is_note_off(ids), is_shift(ids), is_velocity(ids)
     strikes = (keys != _DOWN) & (_lowest_strike(ids)[:, None] <= _KEYS)
     releases = (keys != _UP) & np.where(after_off[:, None], (ids - NOTE_OFF)[:, None] < _KEYS, after_shift[:, None])
     silent = ~(keys == _DOWN).any(axis=1)
@@ -61,7 +73,7 @@ _ANY, _NONE = -1, -2  # velocities in force: not known, and none yet
 
 def _velocity_in_force(ids: Ids) -> Ids:
     """The bin after each id, _ANY before the first that a cut row names, _NONE before the first of a piece."""
-    names = np.where((ids >= VELOCITY) & (ids < PAD) | (ids == START), np.arange(len(ids)), -1)
+    names = np.where(is_velocity(ids) | (ids == START), np.arange(len(ids)), -1)
     last = np.maximum.accumulate(names)
     found = np.where(ids[last] == START, _NONE, ids[last] - VELOCITY)
     return np.where(last < 0, _ANY, found)

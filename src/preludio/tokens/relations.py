@@ -29,11 +29,22 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from preludio.tokens import NOTE_OFF, NOTE_ON, PAD, TIME_SHIFT, VELOCITY
+from preludio.tokens.vocabulary import (
+    N_KEYS,
+    N_SHIFTS,
+    NOTE_OFF,
+    NOTE_ON,
+    PAD,
+    TIME_SHIFT,
+    VELOCITY,
+    is_note_off,
+    is_note_on,
+    is_velocity,
+    shift_steps,
+)
 
 AGES = np.array([5, 12, 25, 50, 100, 200, 400, 800, 1600])  # steps; the upper ends of all ages but the last
 N_AGES = len(AGES) + 1
-N_KEYS = 128
 N_KEY_STATES = 1 + 2 * N_AGES
 REACH = 36  # semitones; what lies further counts as this far
 N_INTERVALS = 2 * REACH + 2  # the last one stands for "none"
@@ -56,7 +67,7 @@ class DirectSlot(NamedTuple):
 
 
 class DifferenceSlot(NamedTuple):
-    """logit[column + i] += x . R[first_row + clip(i - b, -reach, reach) + reach] with b = bases[base], or R[first_row + 2 reach + 1] for NONE."""
+    """logit[column + i] += x . R[first_row + clip(i - bases[base], -reach, reach) + reach]; where the base is NONE, the row after those."""
 
     column: int
     width: int
@@ -65,7 +76,6 @@ class DifferenceSlot(NamedTuple):
     base: int
 
 
-_N_SHIFTS = VELOCITY - TIME_SHIFT
 _N_BINS = PAD - VELOCITY
 _VELOCITY_REACH = N_VELOCITY_ROWS // 2 - 1
 
@@ -85,7 +95,7 @@ def _slots() -> tuple[list[DirectSlot], list[DifferenceSlot], int]:
         difference.append(DifferenceSlot(VELOCITY, _N_BINS, row, _VELOCITY_REACH, base))
         row += N_VELOCITY_ROWS
     for gap in range(N_GAPS):
-        direct.append(DirectSlot(TIME_SHIFT, _N_SHIFTS, row, N_KEYS + gap * _N_SHIFTS))
+        direct.append(DirectSlot(TIME_SHIFT, N_SHIFTS, row, N_KEYS + gap * N_SHIFTS))
         row += N_RHYTHMS
     return direct, difference, row
 
@@ -129,9 +139,9 @@ def output_indices(states: States) -> npt.NDArray[np.int16]:
     return np.concatenate([*direct, *difference], axis=-1)
 
 
-def input_indices(states: States) -> npt.NDArray[np.int16]:
-    """The rows that are added to the embedding of each position: (..., 3)."""
-    last, before = states.bases[..., :1], states.bases[..., 1:N_STRUCK]
+def input_indices(bases: npt.NDArray[np.int16]) -> npt.NDArray[np.int16]:
+    """The rows that are added to the embedding of each position, from `States.bases`: (..., 3)."""
+    last, before = bases[..., :1], bases[..., 1:N_STRUCK]
     index = np.clip(last - before, -REACH, REACH) + REACH
     index = np.where((last != NONE) & (before != NONE), index, N_INTERVALS - 1)
     return (index + np.arange(N_STRUCK - 1) * N_INTERVALS).astype(np.int16)
@@ -157,13 +167,12 @@ def states(ids: npt.NDArray[np.integer[Any]]) -> States:
 
 
 def _row_states(ids: npt.NDArray[np.int64]) -> States:
-    is_on, is_off = ids < NOTE_OFF, (ids >= NOTE_OFF) & (ids < TIME_SHIFT)
-    step = np.cumsum(np.where((ids >= TIME_SHIFT) & (ids < VELOCITY), ids - TIME_SHIFT + 1, 0))
+    is_on, is_off, names_velocity = is_note_on(ids), is_note_off(ids), is_velocity(ids)
+    step = np.cumsum(shift_steps(ids))
     ons = np.flatnonzero(is_on)
     struck = _last(ids[ons], np.cumsum(is_on), N_STRUCK)
     released = _last(ids[is_off] - NOTE_OFF, np.cumsum(is_off), N_RELEASED)
-    is_velocity = (ids >= VELOCITY) & (ids < PAD)
-    velocities = _last(ids[is_velocity] - VELOCITY, np.cumsum(is_velocity), N_VELOCITIES)
+    velocities = _last(ids[names_velocity] - VELOCITY, np.cumsum(names_velocity), N_VELOCITIES)
     rhythms = _rhythms(step, step[ons], np.cumsum(is_on))
     return States(
         direct=np.concatenate([_key_states(ids, step), rhythms.reshape(len(ids), -1)], axis=1),
@@ -204,7 +213,7 @@ def _rhythm_indices(step: npt.NDArray[np.int64], chords: npt.NDArray[np.int64]) 
     """step (n,), the onsets of the last four chords (n, 4) -> (n, 3, 100)."""
     gaps = chords[:, :-1] - chords[:, 1:]
     known = (chords[:, 1:] != NONE)[:, :, None]
-    since = (step - chords[:, 0])[:, None] + np.arange(1, VELOCITY - TIME_SHIFT + 1)
+    since = (step - chords[:, 0])[:, None] + np.arange(1, N_SHIFTS + 1)
     octaves = np.log2(since)[:, None, :] - np.log2(np.where(known[:, :, 0], gaps, 1))[:, :, None]
     index = np.clip(np.rint(RHYTHMS_AN_OCTAVE * octaves) + 3 * RHYTHMS_AN_OCTAVE, 0, N_RHYTHMS - 2)
     return np.where(known, index, N_RHYTHMS - 1).astype(np.uint8)
@@ -259,6 +268,10 @@ class Tracker:
         self._heard *= _DECAY
         self._heard[:, pitch % N_CLASSES] += 1
 
+    def bases(self) -> npt.NDArray[np.int16]:
+        """`States.bases` alone: (10,)."""
+        return np.array([*self._struck, *self._released, *self._velocities], dtype=np.int16)
+
     def now(self) -> States:
         """Arrays without a leading shape."""
         age = _AGE_OF[np.minimum(self._step - self._changed, AGES[-1])]
@@ -267,6 +280,6 @@ class Tracker:
         rhythms = _rhythm_indices(np.array([self._step]), np.array([self._chords]))
         return States(
             direct=np.concatenate([keys, rhythms.ravel()]),
-            bases=np.array([*self._struck, *self._released, *self._velocities], dtype=np.int16),
+            bases=self.bases(),
             shares=(self._heard / total).astype(np.float32),
         )

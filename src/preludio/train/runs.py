@@ -228,7 +228,8 @@ def _upgrade(groups: dict[str, dict[str, Tensor]], weights: dict[str, Tensor]) -
     """Change a state of version 0.1.0, which has no generated tables, in place: they begin at zero, and its distance tables are kept."""
     for group in ("weights", "average"):
         if groups[group] and "embedding_by_feature" not in groups[group]:
-            groups[group] |= {name: torch.zeros_like(whole(weights[name])) for name in weights if name.endswith(("_by_feature", "_by_wave"))}
+            generated = [name for name in weights if name.endswith(("_by_feature", "_by_wave"))]
+            groups[group] |= {name: torch.zeros_like(whole(weights[name])) for name in generated}
     for key in [key for key in groups["optimiser"] if key.rpartition("/")[0].endswith("relative")]:
         del groups["optimiser"][key]
 

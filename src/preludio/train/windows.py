@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from preludio.corpus.shards import Split
 from preludio.errors import TrainError
-from preludio.tokens import END, NOTE_OFF, PAD, START, TIME_SHIFT, VELOCITY
+from preludio.tokens import END, N_KEYS, N_SHIFTS, PAD, START, TIME_SHIFT, is_shift, pitches, shift_steps
 
 Batch = npt.NDArray[np.int64]
-N_SHIFTS = VELOCITY - TIME_SHIFT
 ROOM = 1.15  # of raw tokens to a window's length: shrinking time takes shifts away
 
 
@@ -59,8 +58,8 @@ class Windows:
 def transposed(ids: npt.NDArray[np.int64], semitones: int) -> npt.NDArray[np.int64]:
     """The ids moved by `semitones`; as they are if a key would leave MIDI's 128."""
     keys = ids < TIME_SHIFT
-    pitch = ids[keys] % NOTE_OFF + semitones
-    if not len(pitch) or pitch.min() < 0 or pitch.max() >= NOTE_OFF:
+    pitch = pitches(ids[keys]) + semitones
+    if not len(pitch) or pitch.min() < 0 or pitch.max() >= N_KEYS:
         return ids
     moved = ids.copy()
     moved[keys] += semitones
@@ -75,9 +74,8 @@ def stretched(ids: npt.NDArray[np.int64], factor: float) -> npt.NDArray[np.int64
     """
     if factor == 1:
         return ids
-    is_shift = (ids >= TIME_SHIFT) & (ids < VELOCITY)
-    steps = np.cumsum(np.where(is_shift, ids - TIME_SHIFT + 1, 0))
-    events = np.flatnonzero(~is_shift)
+    steps = np.cumsum(shift_steps(ids))
+    events = np.flatnonzero(~is_shift(ids))
     if not len(events):
         return ids
     moments = np.cumsum(np.diff(steps[events], prepend=0) > 0)  # how many different ones there were until each event

@@ -72,7 +72,8 @@ class NativeEngine:
         arrays = [np.ascontiguousarray(array) for array in arrays]
         sizes = config.d_model, config.n_heads, config.n_layers, config.d_ff, config.window, config.relative_per_head
         pointers = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
-        c_config, why = Config(shapes["embedding"][0], *sizes), ctypes.c_int()
+        n_relations = shapes["relations"][0] if config.relations else 0
+        c_config, why = Config(shapes["embedding"][0], *sizes, n_relations), ctypes.c_int()
         wanted = ctypes.byref(c_config), pointers, PRECISIONS.index(self.precision), instructions.encode(), self.threads
         return int(self._library.engine_open(*wanted, ctypes.byref(why)) or refuse(why.value))
 

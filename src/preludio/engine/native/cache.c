@@ -57,6 +57,40 @@ size_t cache_offset(const struct engine *e, int layer, int head) {
     return ((size_t)layer * e->config.n_heads + head) * cache_head_bytes(e);
 }
 
+/* With relations, behind the keys and values of each page: what the musical state is found by again. */
+struct history {
+    struct tracker before; /* the page's first position */
+    int16_t ids[PAGE];
+};
+
+size_t cache_page_bytes(const struct engine *e) {
+    return cache_offset(e, e->config.n_layers, 0) + (e->config.relations ? sizeof(struct history) : 0);
+}
+
+static struct history *history_of(const struct engine *e, struct page *page) {
+    return (struct history *)(page->data + cache_offset(e, e->config.n_layers, 0));
+}
+
+static struct history *history_at(const struct session *s, int row, int64_t position) {
+    const struct engine *e = s->engine;
+    return history_of(e, s->pages[row * e->ring + position / PAGE % e->ring]);
+}
+
+void cache_push(struct session *s, int row, int64_t position, int32_t id) {
+    struct history *history = history_at(s, row, position);
+    if (position % PAGE == 0) history->before = s->trackers[row];
+    history->ids[position % PAGE] = (int16_t)id;
+    tracker_push(&s->trackers[row], id);
+}
+
+void cache_rewind(struct session *s, int64_t position) {
+    for (int row = 0; row < s->batch; row++) {
+        const struct history *history = history_at(s, row, position);
+        s->trackers[row] = history->before;
+        for (int i = 0; i < position % PAGE; i++) tracker_push(&s->trackers[row], history->ids[i]);
+    }
+}
+
 /* The page, but of one's own, with what is in its first n positions. */
 static struct page *page_own(struct engine *e, struct page *page, int n) {
     if (atomic_load(&page->owners) == 1) return page;
@@ -64,6 +98,7 @@ static struct page *page_own(struct engine *e, struct page *page, int n) {
     if (!own) return NULL;
     size_t heads = (size_t)e->config.n_layers * e->config.n_heads, used = (size_t)padded(n) / PANEL * 2 * cache_panel_bytes(e->precision, e->head);
     for (size_t i = 0; i < heads; i++) memcpy(own->data + i * cache_head_bytes(e), page->data + i * cache_head_bytes(e), used);
+    if (e->config.relations) *history_of(e, own) = *history_of(e, page);
     page_drop(e, page);
     return own;
 }
@@ -93,7 +128,9 @@ struct session *session_open(struct engine *e, int batch) {
     s->engine = e;
     s->batch = batch;
     s->pages = memory_get((size_t)batch * e->ring * sizeof *s->pages);
-    if (!s->pages) return memory_free(s, sizeof *s), NULL;
+    if (e->config.relations) s->trackers = memory_get((size_t)batch * sizeof *s->trackers);
+    if (!s->pages || (e->config.relations && !s->trackers)) return session_close(s), NULL;
+    for (int row = 0; s->trackers && row < batch; row++) tracker_start(&s->trackers[row]);
     return s;
 }
 
@@ -110,6 +147,7 @@ struct session *session_fork(struct session *s, const int32_t *rows, int n, int 
             if (page) atomic_fetch_add(&page->owners, 1);
             fork->pages[i] = page;
         }
+        for (int i = 0; s->trackers && i < n; i++) fork->trackers[i] = s->trackers[rows[i]];
         if (!step_fork(s, rows, fork)) session_close(fork), fork = NULL;
     }
     session_leave(s);
@@ -120,7 +158,8 @@ void session_close(struct session *s) {
     if (!s) return;
     step_close(s);
     size_t slots = (size_t)s->batch * s->engine->ring;
-    for (size_t i = 0; i < slots; i++) page_drop(s->engine, s->pages[i]);
+    for (size_t i = 0; s->pages && i < slots; i++) page_drop(s->engine, s->pages[i]);
     memory_free(s->pages, slots * sizeof *s->pages);
+    memory_free(s->trackers, (size_t)s->batch * sizeof *s->trackers);
     memory_free(s, sizeof *s);
 }

@@ -1,6 +1,7 @@
 /* Drawing one id from logits: the same as `preludio.compose.sampling.sample`, which explains it, in a hundredth of a step's time.
 
    The likeliest are picked one by one, as few as it takes: nearly always the draw falls on one of the first. */
+#include <stddef.h>
 #include <string.h>
 
 #include "engine.h"
@@ -66,6 +67,25 @@ static double likeliest(struct urn *u, int i) {
     return u->order[i];
 }
 
+/* Leaves the likeliest note-ons, which come first among the ids, that have the share `top_p` of all of their weight, and gives them all of it.
+   Every weight is divided by the largest one then. */
+static void narrow_strikes(struct urn *u, double top_p) {
+    double left[NOTE_OFF], all = 0, kept = 0, most = 0;
+    int n = 0;
+    for (; n < u->n && u->ids[n] < NOTE_OFF; n++) left[n] = u->weights[n];
+    for (int i = 0; i < n; i++) all += left[i];
+    if (all <= 0) return;
+    while (kept < top_p * all) {
+        int best = first_largest(left, n);
+        if (left[best] < 0) break;
+        kept += left[best];
+        left[best] = -1;
+    }
+    for (int i = 0; i < n; i++) u->weights[i] = left[i] < 0 ? u->weights[i] * (all / kept) : 0;
+    for (int i = 0; i < u->n; i++) most = u->weights[i] > most ? u->weights[i] : most;
+    for (int i = 0; i < u->n; i++) u->weights[i] /= most;
+}
+
 static void weigh(struct urn *u, const float *logits, int ids, const struct choice *c) {
     double most = 0;
     u->n = u->picked = 0;
@@ -86,6 +106,7 @@ static void weigh(struct urn *u, const float *logits, int ids, const struct choi
         int best = first_largest(u->weights, u->n); /* one of several equals */
         for (int i = 0; i < u->n; i++) u->weights[i] = i == best;
     }
+    if (c->strike_top_p < 1) narrow_strikes(u, c->strike_top_p);
     for (int i = u->n; i < u->runs * RUN; i++) u->weights[i] = -1;
     for (int run = 0; run < u->runs; run++) u->largest[run] = largest_of(u->weights + run * RUN);
 }
@@ -114,4 +135,19 @@ int draw(const float *logits, int ids, const struct choice *c) {
     int kept = keep(&u, c, &total), last = 0;
     for (int i = 0; i < kept && (!i || sum <= c->chance * total); i++) sum += likeliest(&u, last = i);
     return u.order_ids[last];
+}
+
+#define FIELD(name) {#name, offsetof(struct choice, name), sizeof(((struct choice *)0)->name)}
+
+int64_t choice_offset(const char *name, int64_t *size) {
+    static const struct {
+        const char *name;
+        size_t offset, size;
+    } fields[] = {FIELD(temperature), FIELD(top_p), FIELD(min_p), FIELD(strike_top_p), FIELD(top_k), FIELD(chance), FIELD(allowed)};
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        if (strcmp(fields[i].name, name)) continue;
+        *size = (int64_t)fields[i].size;
+        return (int64_t)fields[i].offset;
+    }
+    return -1;
 }

@@ -6,6 +6,7 @@
 
 #include "kernels.h"
 #include "preludio.h"
+#include "relations.h"
 #include "threads.h"
 
 enum {
@@ -43,6 +44,8 @@ struct workspace {
     float *residual;     /* [token][d] */
     struct rows mixed;   /* what attention found */
     struct rows hidden;  /* what the feed-forward did */
+    struct state *states; /* with relations, of each token whose logits are wanted: its musical state */
+    float *outputs;       /* and the products of its last hidden state with all rows of the unembedding: [token][outputs] */
     struct own {         /* of one worker */
         long normalised; /* the loop that `normal` belongs to */
         struct rows normal;
@@ -54,12 +57,14 @@ struct workspace {
 
 struct engine {
     struct config config;
-    int d, head, ff, vocabulary, window; /* filled up to whole panels */
+    int d, head, ff, window; /* filled up to whole panels */
+    int outputs;             /* rows of the unembedding: the vocabulary, then the relations; not filled up */
     int threads, ring;                   /* pages of a sequence */
     int stride;                          /* of rows of scores */
     enum precision precision;
     const struct kernels *kernels;
     float *embedding, *norm; /* [id][d] */
+    float *input_relations;  /* [N_INPUT_ROWS][d], with relations */
     struct matrix unembedding;
     struct layer *layers;
     size_t page_bytes, weight_bytes;
@@ -84,6 +89,7 @@ struct session {
     int batch;
     int64_t position, oldest; /* positions before `oldest` are gone */
     struct page **pages;      /* [sequence][ring] */
+    struct tracker *trackers; /* [sequence], with relations: the musical state at `position` */
     atomic_flag busy;         /* a thread is at it */
     struct step step;
 };
@@ -100,8 +106,11 @@ int session_pass(struct session *s, const int32_t *ids, int n, int wants_all, fl
 /* cache.c */
 size_t cache_head_bytes(const struct engine *e);                  /* in a page: keys and values of a head, panel by panel */
 size_t cache_offset(const struct engine *e, int layer, int head); /* where they begin */
+size_t cache_page_bytes(const struct engine *e);
 int cache_prepare(struct session *s, int n); /* pages for n more positions, not shared with anyone; 0: no memory */
 void cache_free_pages(struct engine *e);
+void cache_push(struct session *s, int row, int64_t position, int32_t id); /* with relations: moves the musical state on */
+void cache_rewind(struct session *s, int64_t position);                    /* with relations: and back, to before this position */
 
 /* workspace.c */
 struct workspace *workspace_take(struct engine *e);

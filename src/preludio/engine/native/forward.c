@@ -11,7 +11,7 @@ struct pass {
     const struct layer *layer;
     int number, heads;          /* of the layer; how many heads an item has */
     int first, n, tokens;       /* sequences first ... , n tokens of each; token t is number t % n of sequence first + t / n */
-    int stride, last;           /* of the tokens whose logits are wanted: last, last + stride ... */
+    int stride, last, wanted;   /* of the tokens whose logits are wanted: last, last + stride ..., so many */
     const float *gain;          /* of the norm before this loop */
     float *logits;
 };
@@ -166,11 +166,22 @@ static void feed_out(void *job, int panel, int worker) {
 static void unembed(void *job, int panel, int worker) {
     struct pass *p = job;
     float *products = p->w->own[worker].products;
-    int n = (p->tokens - p->last - 1) / p->stride + 1, vocabulary = p->e->config.vocabulary;
-    int width = vocabulary - panel * 64 < 64 ? vocabulary - panel * 64 : 64;
-    const struct rows *x = normal(p, worker, p->last, p->stride, n);
-    p->e->kernels->product(&p->e->unembedding, panel, x, 0, n, products);
-    for (int i = 0; i < n; i++) memcpy(p->logits + (size_t)i * vocabulary + panel * 64, products + i * 64, (size_t)width * 4);
+    float *outputs = p->s->trackers ? p->w->outputs : p->logits;
+    int rows = p->e->outputs, width = rows - panel * 64 < 64 ? rows - panel * 64 : 64;
+    const struct rows *x = normal(p, worker, p->last, p->stride, p->wanted);
+    p->e->kernels->product(&p->e->unembedding, panel, x, 0, p->wanted, products);
+    for (int i = 0; i < p->wanted; i++) memcpy(outputs + (size_t)i * rows + panel * 64, products + i * 64, (size_t)width * 4);
+}
+
+/* An item is a token whose logits are wanted. */
+static void relate(void *job, int item, int worker) {
+    struct pass *p = job;
+    int vocabulary = p->e->config.vocabulary;
+    const float *outputs = p->w->outputs + (size_t)item * p->e->outputs;
+    float *logits = p->logits + (size_t)item * vocabulary;
+    (void)worker;
+    memcpy(logits, outputs, (size_t)vocabulary * 4);
+    relations_add(&p->w->states[item], outputs + vocabulary, logits);
 }
 
 /* ---- All of it. ---- */
@@ -186,10 +197,20 @@ static void embed(struct pass *p, const int32_t *ids) {
         memcpy(p->w->residual + (size_t)token * d, p->e->embedding + (size_t)ids[token] * d, (size_t)d * 4);
 }
 
+/* The token moves its sequence's musical state, which adds to its input, and says what will be added to its logits. */
+static void move_state(struct pass *p, int token, int32_t id) {
+    int row = p->first + token / p->n, from_first = token - p->last;
+    const struct tracker *tracker = &p->s->trackers[row];
+    cache_push(p->s, row, p->s->position + token % p->n, id);
+    relations_add_input(tracker, p->e->input_relations, p->e->d, p->w->residual + (size_t)token * p->e->d);
+    if (from_first >= 0 && from_first % p->stride == 0) tracker_read(tracker, &p->w->states[from_first / p->stride]);
+}
+
 static void forward(struct pass *p, int workers, const int32_t *ids) {
     struct engine *e = p->e;
     int heads = heads_an_item(e->config.n_heads, workers);
     embed(p, ids);
+    for (int token = 0; p->s->trackers && token < p->tokens; token++) move_state(p, token, ids[token]);
     for (p->number = 0; p->number < e->config.n_layers; p->number++) {
         p->layer = &e->layers[p->number];
         p->gain = p->layer->attention_norm;
@@ -201,7 +222,8 @@ static void forward(struct pass *p, int workers, const int32_t *ids) {
         run(p, workers, e->d / 64, feed_out);
     }
     p->gain = e->norm;
-    run(p, workers, e->vocabulary / 64, unembed);
+    run(p, workers, padded(e->outputs) / 64, unembed);
+    if (p->s->trackers) run(p, p->wanted > 1 ? workers : 1, p->wanted, relate); /* one is done before another worker has come */
 }
 
 /* Sequences a few at a time, as many as the scratch has room for. */
@@ -216,6 +238,7 @@ int session_pass(struct session *s, const int32_t *ids, int n, int wants_all, fl
     for (p.first = 0; p.first < s->batch; p.first += AT_ONCE / n) {
         int rows = s->batch - p.first < AT_ONCE / n ? s->batch - p.first : AT_ONCE / n;
         p.tokens = rows * n;
+        p.wanted = wants_all ? p.tokens : rows;
         p.logits = logits + (size_t)p.first * (wants_all ? n : 1) * e->config.vocabulary;
         forward(&p, workers, ids + (size_t)p.first * n);
     }

@@ -15,9 +15,8 @@ LIBRARY = Path(os.environ.get("PRELUDIO_NATIVE_LIBRARY") or Path(__file__).with_
 
 
 class Config(ctypes.Structure):
-    _fields_ = tuple(
-        (name, ctypes.c_int32) for name in ("vocabulary", "d_model", "n_heads", "n_layers", "d_ff", "window", "relative_per_head")
-    )
+    _names = ("vocabulary", "d_model", "n_heads", "n_layers", "d_ff", "window", "relative_per_head", "relations")
+    _fields_ = tuple((name, ctypes.c_int32) for name in _names)
 
 
 class Outcome(enum.IntEnum):
@@ -31,6 +30,7 @@ class Outcome(enum.IntEnum):
     TOO_FAR = -5
     NONE_ALLOWED = -6
     NOT_BEGUN = -7
+    OTHER_RELATIONS = -8
 
 
 _POINTER, _INT, _LONG = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64
@@ -45,9 +45,11 @@ _FUNCTIONS = {
     "session_position": (_LONG, [_POINTER]),
     "session_rewindable": (_LONG, [_POINTER]),
     "session_rewind": (_INT, [_POINTER, _LONG]),
+    "session_state": (_INT, [_POINTER, _INT, _POINTER, _POINTER, _POINTER]),
     "session_feed": (_INT, [_POINTER, _POINTER, _INT, _INT, _POINTER]),
     "session_begin": (_INT, [_POINTER, _POINTER]),
     "session_draw": (_INT, [_POINTER, _POINTER, _POINTER]),
+    "choice_offset": (_LONG, [ctypes.c_char_p, _POINTER]),
     "draw": (_INT, [_POINTER, _INT, _POINTER]),
     "has_instructions": (_INT, [ctypes.c_char_p]),
     "memory_used": (_LONG, []),
@@ -92,5 +94,6 @@ def refuse(outcome: int) -> NoReturn:
             Outcome.TOO_FAR: "more tokens than a block has",
             Outcome.NONE_ALLOWED: "no id is allowed",
             Outcome.NOT_BEGUN: "no step has begun",
+            Outcome.OTHER_RELATIONS: "the library was built for other relations: build it again",
         }[Outcome(outcome)]
     )

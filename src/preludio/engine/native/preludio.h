@@ -13,9 +13,13 @@
 
 struct config {
     int32_t vocabulary, d_model, n_heads, n_layers, d_ff, window, relative_per_head;
+    int32_t relations; /* rows of the output relations; 0: a model without them */
 };
 
-enum outcome { DONE = 0, NO_MEMORY = -1, NOT_FINITE = -2, BAD_ID = -3, IN_USE = -4, TOO_FAR = -5, NONE_ALLOWED = -6, NOT_BEGUN = -7 };
+enum outcome {
+    DONE = 0, NO_MEMORY = -1, NOT_FINITE = -2, BAD_ID = -3, IN_USE = -4, TOO_FAR = -5, NONE_ALLOWED = -6, NOT_BEGUN = -7,
+    OTHER_RELATIONS = -8, /* than those of relations.h */
+};
 
 struct engine;
 struct session;
@@ -36,6 +40,8 @@ EXPORT void session_close(struct session *session);
 EXPORT int64_t session_position(struct session *session);
 EXPORT int64_t session_rewindable(struct session *session);
 EXPORT int session_rewind(struct session *session, int64_t n);
+/* For tests, with relations: the musical state of a sequence, as the arrays of `preludio.tokens.relations.States`. */
+EXPORT int session_state(struct session *session, int row, uint8_t *direct, int16_t *bases, float *shares);
 
 /* ids [batch][n], n <= 256 -> logits [batch][vocabulary] of what follows the last, or, with `all`, [batch][n][vocabulary]. */
 EXPORT int session_feed(struct session *session, const int32_t *ids, int n, int all, float *logits);
@@ -44,11 +50,14 @@ enum { MOST_IDS = 1024 };
 
 /* How an id is drawn; a temperature of 0 takes the likeliest. `chance` is in [0, 1); `allowed` has a bit for each id. */
 struct choice {
-    double temperature, top_p, min_p;
+    double temperature, top_p, min_p, strike_top_p; /* the last one among note-ons, the lowest ids, alone */
     int64_t top_k;
     double chance;
     uint64_t allowed[MOST_IDS / 64];
 };
+
+/* Where the field of that name lies in `struct choice`, in bytes, and its size; -1 if there is none. */
+EXPORT int64_t choice_offset(const char *name, int64_t *size);
 
 EXPORT int draw(const float *logits, int ids, const struct choice *choice); /* -1: none is allowed */
 

@@ -20,8 +20,12 @@ from preludio.engine.native.library import Outcome, refuse
 Floats = npt.NDArray[np.float32]
 
 MOST_IDS = 1024
-_FILTERS = struct.Struct("=3dq")  # `struct choice` of preludio.h begins with them; then come chance and the allowed ids
-CHOICE_BYTES = _FILTERS.size + 8 + MOST_IDS // 8
+_OPTIONS = {"temperature": "d", "top_p": "d", "min_p": "d", "strike_top_p": "d", "top_k": "q"}
+CHOICE_FIELDS = _OPTIONS | {"chance": "d", "allowed": f"{MOST_IDS // 8}s"}
+"""`struct choice` of preludio.h: the options of sampling in the order of `preludio.compose.options`, then what differs with each event."""
+
+_FILTERS = struct.Struct("=" + "".join(_OPTIONS.values()))
+CHOICE_BYTES = struct.calcsize("=" + "".join(CHOICE_FIELDS.values()))
 
 
 class Draw(Protocol):
@@ -32,7 +36,7 @@ class Draw(Protocol):
     @property
     def chance(self) -> float: ...
     @property
-    def filters(self) -> tuple[float, float, float, int]: ...
+    def filters(self) -> tuple[float, float, float, float, int]: ...
 
 
 class Room:
@@ -43,7 +47,7 @@ class Room:
         self.logits: Floats = np.zeros((batch, vocabulary), dtype=np.float32)
         self._in_use = threading.Lock()
         self._choices = bytearray(batch * CHOICE_BYTES)
-        self._filters: list[tuple[float, float, float, int] | None] = [None] * batch  # that stand there
+        self._filters: list[tuple[float, float, float, float, int] | None] = [None] * batch  # that stand there
         self._n_bytes = -(-vocabulary // 8)
         self._rest = struct.Struct(f"=d{self._n_bytes}s")
         at = ctypes.addressof((ctypes.c_char * len(self._choices)).from_buffer(self._choices))

@@ -147,6 +147,23 @@ int session_rewind(struct session *s, int64_t n) {
     } else {
         s->step.stage = RESTING;
         s->position -= n;
+        if (s->trackers && n) cache_rewind(s, s->position);
+    }
+    session_leave(s);
+    return outcome;
+}
+
+int session_state(struct session *s, int row, uint8_t *direct, int16_t *bases, float *shares) {
+    struct state state;
+    int outcome = session_enter(s);
+    if (outcome != DONE) return outcome;
+    if (s->trackers && row >= 0 && row < s->batch) {
+        tracker_read(&s->trackers[row], &state);
+        memcpy(direct, state.direct, sizeof state.direct);
+        memcpy(bases, state.bases, sizeof state.bases);
+        memcpy(shares, state.shares, sizeof state.shares);
+    } else {
+        outcome = OTHER_RELATIONS;
     }
     session_leave(s);
     return outcome;

@@ -16,6 +16,7 @@ static void carve_weights(struct block *block, struct engine *e) {
     e->layers = carve(block, sizeof *e->layers * e->config.n_layers);
     struct matrix *relative = carve(block, sizeof *relative * e->config.n_layers * tables);
     e->embedding = carve(block, (size_t)e->config.vocabulary * d * 4);
+    if (e->config.relations) e->input_relations = carve(block, (size_t)N_INPUT_ROWS * d * 4);
     for (int i = 0; i < e->config.n_layers; i++) {
         struct layer unused, *layer = e->layers ? &e->layers[i] : &unused;
         struct matrix unused_table;
@@ -30,7 +31,7 @@ static void carve_weights(struct block *block, struct engine *e) {
         carve_matrix(block, &layer->feed_forward_out, d, e->ff, e->precision);
     }
     e->norm = carve(block, (size_t)d * 4);
-    carve_matrix(block, &e->unembedding, e->vocabulary, d, e->precision);
+    carve_matrix(block, &e->unembedding, padded(e->outputs), d, e->precision);
 }
 
 static float largest_magnitude(const float *values, int n) {
@@ -121,15 +122,23 @@ static int pack_layer(struct engine *e, struct layer *layer, const float *const 
     return good && pack(&layer->feed_forward_out, 0, d, *(*arrays)++, 1, d_ff, d_ff, 1, row);
 }
 
+/* Rows of the residual stream's width, as they are. */
+static int fill_rows(const struct engine *e, float *rows, int n, const float *source) {
+    int d = e->config.d_model;
+    for (int i = 0; i < n; i++)
+        if (!fill_row(rows + (size_t)i * e->d, source + (size_t)i * d, 1, d, d, 1)) return 0;
+    return 1;
+}
+
 static int pack_all(struct engine *e, const float *const *arrays, float *row) {
-    int d = e->config.d_model, vocabulary = e->config.vocabulary;
-    for (int id = 0; id < vocabulary; id++)
-        if (!fill_row(e->embedding + (size_t)id * e->d, arrays[0] + (size_t)id * d, 1, d, d, 1)) return 0;
-    arrays++;
+    int d = e->config.d_model, vocabulary = e->config.vocabulary, relations = e->config.relations;
+    if (!fill_rows(e, e->embedding, vocabulary, *arrays++)) return 0;
     for (int layer = 0; layer < e->config.n_layers; layer++)
         if (!pack_layer(e, &e->layers[layer], &arrays, row)) return 0;
     clear(&e->unembedding);
-    return fill_row(e->norm, arrays[0], 1, d, d, 1) && pack(&e->unembedding, 0, vocabulary, arrays[1], 1, d, d, 1, row);
+    if (!fill_row(e->norm, arrays[0], 1, d, d, 1) || !pack(&e->unembedding, 0, vocabulary, arrays[1], 1, d, d, 1, row)) return 0;
+    if (!relations) return 1;
+    return fill_rows(e, e->input_relations, N_INPUT_ROWS, arrays[2]) && pack(&e->unembedding, vocabulary, relations, arrays[3], 1, d, d, 1, row);
 }
 
 static void set_sizes(struct engine *e, const struct config *c, int precision, int threads) {
@@ -139,15 +148,17 @@ static void set_sizes(struct engine *e, const struct config *c, int precision, i
     e->d = padded(c->d_model);
     e->head = padded(c->d_model / c->n_heads);
     e->ff = padded(c->d_ff);
-    e->vocabulary = padded(c->vocabulary);
+    e->outputs = c->vocabulary + c->relations;
     e->window = padded(c->window);
     e->stride = e->window + 5 * PANEL;
     e->ring = (c->window + REWIND + PAGE - 3) / PAGE + 1; /* window - 1 + REWIND positions wherever in a page the last one is */
-    e->page_bytes = cache_offset(e, c->n_layers, 0);
+    e->page_bytes = cache_page_bytes(e);
 }
 
 struct engine *engine_open(const struct config *config, const float *const *arrays, int precision, const char *instructions, int threads,
                            int *why) {
+    *why = OTHER_RELATIONS;
+    if (config->relations && (config->relations != RELATION_ROWS || config->vocabulary != WITH_RELATIONS)) return NULL;
     *why = NO_MEMORY;
     struct engine *e = memory_get(sizeof *e);
     if (!e) return NULL;
@@ -187,7 +198,7 @@ int64_t engine_step_bytes(const struct engine *e, int context, int batch) {
     const struct config *c = &e->config;
     int64_t d = c->d_model, layers = c->n_layers, n = context < c->window ? context : c->window, seen = n * batch;
     int64_t tables = c->relative_per_head ? c->n_heads : 1;
-    int64_t matrices = layers * (4 * d * d + 2 * d * c->d_ff) + c->vocabulary * d, rows = layers * (5 * d + c->d_ff) + c->vocabulary;
+    int64_t matrices = layers * (4 * d * d + 2 * d * c->d_ff) + e->outputs * d, rows = layers * (5 * d + c->d_ff) + e->outputs;
     int64_t distances = layers * n * tables * (d / c->n_heads), cached = layers * 2 * seen * d;
     int64_t scales = rows + layers * (n * tables + 2 * seen * c->n_heads);
     return sizes[e->precision] * (matrices + distances + cached) + (e->precision == INT8 ? 4 * scales : 0);

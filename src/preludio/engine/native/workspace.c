@@ -19,6 +19,10 @@ static void carve_workspace(struct block *block, const struct engine *e, struct 
     w->residual = carve(block, (size_t)AT_ONCE * e->d * 4);
     carve_rows(block, &w->mixed, e->config.n_heads * e->head, AT_ONCE, e->precision);
     carve_rows(block, &w->hidden, e->ff, AT_ONCE, e->precision);
+    if (e->config.relations) {
+        w->states = carve(block, AT_ONCE * sizeof *w->states);
+        w->outputs = carve(block, (size_t)AT_ONCE * e->outputs * 4);
+    }
     for (int i = 0; i < e->threads; i++) {
         struct own *own = &w->own[i];
         carve_rows(block, &own->normal, e->d, AT_ONCE, e->precision);

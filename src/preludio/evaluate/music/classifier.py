@@ -25,7 +25,7 @@ Integers = npt.NDArray[np.int64]
 WINDOW_MS = 8_000
 FEWEST_NOTES = 4  # a window with fewer says nothing, and is left out
 HIDDEN = 24
-EPOCHS, BATCH, RATE, DECAY = 60, 64, 3e-3, 3e-3
+STEPS, BATCH, RATE, DECAY = 1500, 64, 3e-3, 3e-3
 RESAMPLES = 200
 DRAWS = 5  # networks, from other random weights, whose outputs are averaged
 
@@ -49,7 +49,7 @@ def windows(performances: Sequence[Performance]) -> Windows:
         for events in _cut(performance):
             rows.append(described(events))
             pieces.append(number)
-    return Windows(np.array(rows).reshape(len(rows), -1), np.array(pieces, dtype=np.int64))
+    return Windows(np.array(rows) if rows else np.empty((0, 0)), np.array(pieces, dtype=np.int64))
 
 
 def _cut(performance: Performance) -> Iterator[f.Events]:
@@ -95,11 +95,10 @@ def train(rows: Floats, labels: Floats, seed: int) -> Network:
     d = x.shape[1]
     weights = [rng.normal(0, d**-0.5, (d, HIDDEN)), np.zeros(HIDDEN), rng.normal(0, HIDDEN**-0.5, HIDDEN), np.zeros(1)]
     moments = [(np.zeros_like(one), np.zeros_like(one)) for one in weights]
-    n_steps = EPOCHS * -(-len(x) // BATCH)
-    for step in range(n_steps):
+    for step in range(STEPS):
         chosen = rng.integers(0, len(x), BATCH)
         gradients = _gradients(weights, x[chosen], labels[chosen], weight[chosen])
-        rate = RATE * (1 - step / n_steps)
+        rate = RATE * (1 - step / STEPS)
         for place, gradient in enumerate(gradients):
             _adam(weights[place], moments[place], gradient, rate, step + 1)
     return Network(mean, deviation, weights)

@@ -28,7 +28,7 @@ Integers = npt.NDArray[np.int64]
 Progress = Callable[[float], None]
 
 ALL_FIGURES: tuple[Figure, ...] = (*FIGURES, *TAILS, *STRUCTURE)
-OVERLAP_DRAWS = 100  # their deviation gives the interval
+OVERLAP_DRAWS = 50  # their deviation gives the interval
 MEAN_DRAWS = 2000  # their quantiles do
 SPLITS = 20  # of real music into halves
 Z = 1.96  # deviations to either side hold 95 %
@@ -100,14 +100,20 @@ class Compared:
         }
 
 
-def compare(sets: Sets, seed: int, progress: Progress | None = None) -> Compared:
-    """All figures and overlaps. `progress` hears the share that is done."""
+def compare(sets: Sets, seed: int, progress: Progress | None = None, draws: int | None = None) -> Compared:
+    """All figures and overlaps.
+
+    Args:
+        progress: called with the share that is done.
+        draws: of the bootstrap of each overlap; None for OVERLAP_DRAWS.
+    """
     each = {figure.name: _of_each(sets, figure) for figure in ALL_FIGURES}
-    described = _Described.of(sets)
-    values = _likenesses(described, [figure.name for figure in FIGURES], _by_values, seed, _part(progress, 0.0, 0.3))
-    distances = _likenesses(described, list(described.reference), _by_distances, seed, _part(progress, 0.3, 0.7))
+    n = OVERLAP_DRAWS if draws is None else draws
+    values, distances = _Overlaps.of(sets, _by_values, seed, n), _Overlaps.of(sets, _by_distances, seed, n)
+    by_value = values.likenesses([figure.name for figure in FIGURES], _part(progress, 0.0, 0.3))
+    by_distance = distances.likenesses(list(distances.reference), _part(progress, 0.3, 0.7))
     figures = {name: pair(_by_prompt(ours, sets), real, seed) for name, (ours, real) in each.items()}
-    return Compared(sum(map(len, sets.ours)), len(sets.reference), values, distances, figures, each)
+    return Compared(sum(map(len, sets.ours)), len(sets.reference), by_value, by_distance, figures, each)
 
 
 def _part(progress: Progress | None, begin: float, length: float) -> Progress | None:
@@ -127,27 +133,6 @@ def _by_prompt(ours: Floats, sets: Sets) -> Floats:
 # --- overlaps ---------------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Described:
-    """Features of sets of equal size: name -> (piece, dimension); of ours, for each take."""
-
-    ours: Sequence[Mapping[str, Floats]]
-    reference: Mapping[str, Floats]
-    second: Mapping[str, Floats]
-    paired: bool
-
-    @classmethod
-    def of(cls, sets: Sets) -> _Described:
-        n = min(len(sets.reference), len(sets.second), *map(len, sets.ours))
-        ours = [_features(take[:n]) for take in sets.ours]
-        return cls(ours, _features(sets.reference[:n]), _features(sets.second[:n]), sets.paired)
-
-
-def _features(pieces: Sequence[Events]) -> dict[str, Floats]:
-    found = {figure.name: np.array([[figure.of(one)] for one in pieces]) for figure in FIGURES}
-    return found | {name: np.array([of(one) for one in pieces]) for name, of in HISTOGRAMS.items()}
-
-
 _Compare = Callable[[Floats, Floats], Callable[[Floats, Floats], Overlap]]
 """(reference, other) -> (weights of the reference, weights of the other) -> their overlap."""
 
@@ -160,46 +145,67 @@ def _by_distances(reference: Floats, other: Floats) -> Callable[[Floats, Floats]
     return Comparison(reference, other).overlap
 
 
-def _likenesses(described: _Described, names: Sequence[str], by: _Compare, seed: int, progress: Progress | None) -> dict[str, Likeness]:
-    found: dict[str, tuple[Floats, Floats]] = {}
-    for number, name in enumerate(names):
-        found[name] = _ours(described, name, by, seed), _halves(described, name, by, seed)
-        if progress is not None:
-            progress((number + 1) / len(names))
-    means = tuple(np.mean([both[place] for both in found.values()], axis=0) for place in (0, 1))
-    return {name: _likeness(*both) for name, both in {"mean": (means[0], means[1]), **found}.items()}
+@dataclass(frozen=True)
+class _Overlaps:
+    """Features of sets of equal size: name -> (piece, dimension); of ours, for each take. And how they are compared."""
+
+    ours: Sequence[Mapping[str, Floats]]
+    reference: Mapping[str, Floats]
+    second: Mapping[str, Floats]
+    paired: bool
+    by: _Compare
+    seed: int
+    draws: int
+
+    @classmethod
+    def of(cls, sets: Sets, by: _Compare, seed: int, draws: int) -> _Overlaps:
+        n = min(len(sets.reference), len(sets.second), *map(len, sets.ours))
+        ours = [_features(take[:n]) for take in sets.ours]
+        return cls(ours, _features(sets.reference[:n]), _features(sets.second[:n]), sets.paired, by, seed, draws)
+
+    def likenesses(self, names: Sequence[str], progress: Progress | None) -> dict[str, Likeness]:
+        found: dict[str, tuple[Floats, Floats]] = {}
+        for number, name in enumerate(names):
+            found[name] = self._ours(name), self._halves(name)
+            if progress is not None:
+                progress((number + 1) / len(names))
+        ours, halves = (np.mean([both[place] for both in found.values()], axis=0) for place in (0, 1))
+        return {name: _likeness(*both) for name, both in {"mean": (ours, halves), **found}.items()}
+
+    def _ours(self, name: str) -> Floats:
+        """The overlap, then that of each bootstrap draw: (1 + draws, 2).
+
+        Pieces that answer to no particular reference are held against both halves of real music.
+        """
+        references = [self.reference[name]] if self.paired else [self.reference[name], self.second[name]]
+        measures = [self.by(reference, take[name]) for reference in references for take in self.ours]
+        n = len(references[0])
+        rng = np.random.default_rng([self.seed, 1])
+        rows = [np.mean([measure(np.ones(n), np.ones(n)) for measure in measures], axis=0)]
+        for _ in range(self.draws):
+            reference = _counts(rng, n)
+            ours = reference if self.paired else _counts(rng, n)
+            rows.append(np.mean([measure(reference, ours) for measure in measures], axis=0))
+        return np.array(rows)
+
+    def _halves(self, name: str) -> Floats:
+        """The same of two halves of real music: the mean of some splits, then draws, each of a split of its own."""
+        real = np.concatenate([self.reference[name], self.second[name]])
+        n = len(real) // 2
+        rng = np.random.default_rng([self.seed, 2])
+
+        def split() -> Callable[[Floats, Floats], Overlap]:
+            order = rng.permutation(len(real))
+            return self.by(real[order[:n]], real[order[n : 2 * n]])
+
+        rows = [np.mean([split()(np.ones(n), np.ones(n)) for _ in range(SPLITS)], axis=0)]
+        rows += [np.array(split()(_counts(rng, n), _counts(rng, n))) for _ in range(self.draws)]
+        return np.array(rows)
 
 
-def _ours(described: _Described, name: str, by: _Compare, seed: int) -> Floats:
-    """The overlap, then that of each bootstrap draw: (1 + OVERLAP_DRAWS, 2).
-
-    Pieces that answer to no particular reference are held against both halves of real music.
-    """
-    references = [described.reference[name]] if described.paired else [described.reference[name], described.second[name]]
-    measures = [by(reference, take[name]) for reference in references for take in described.ours]
-    n = len(references[0])
-    rng = np.random.default_rng([seed, 1])
-    rows = [np.mean([measure(np.ones(n), np.ones(n)) for measure in measures], axis=0)]
-    for _ in range(OVERLAP_DRAWS):
-        reference = _counts(rng, n)
-        ours = reference if described.paired else _counts(rng, n)
-        rows.append(np.mean([measure(reference, ours) for measure in measures], axis=0))
-    return np.array(rows)
-
-
-def _halves(described: _Described, name: str, by: _Compare, seed: int) -> Floats:
-    """The same of two halves of real music: the mean of some splits, then draws, each of a split of its own."""
-    real = np.concatenate([described.reference[name], described.second[name]])
-    n = len(real) // 2
-    rng = np.random.default_rng([seed, 2])
-
-    def split() -> Callable[[Floats, Floats], Overlap]:
-        order = rng.permutation(len(real))
-        return by(real[order[:n]], real[order[n : 2 * n]])
-
-    rows = [np.mean([split()(np.ones(n), np.ones(n)) for _ in range(SPLITS)], axis=0)]
-    rows += [np.array(split()(_counts(rng, n), _counts(rng, n))) for _ in range(OVERLAP_DRAWS)]
-    return np.array(rows)
+def _features(pieces: Sequence[Events]) -> dict[str, Floats]:
+    found = {figure.name: np.array([[figure.of(one)] for one in pieces]) for figure in FIGURES}
+    return found | {name: np.array([of(one) for one in pieces]) for name, of in HISTOGRAMS.items()}
 
 
 def _likeness(ours: Floats, halves: Floats) -> Likeness:

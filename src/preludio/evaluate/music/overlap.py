@@ -100,7 +100,7 @@ class _Sample(NamedTuple):
         step = (high - low) / (GRID - 1)
         place = (self.values - low) / step
         first = np.minimum(place.astype(np.int64), GRID - 2)
-        right = place - first
+        right = np.clip(place - first, 0.0, 1.0)  # but for rounding, it is
         mass = np.bincount(first, self.weights * (1 - right), GRID) + np.bincount(first + 1, self.weights * right, GRID)
         width = self.bandwidth / step
         if width < 0.5:
