@@ -30,6 +30,7 @@ class Request:
     top_k: int = 0  # only the k likeliest events; 0 for all
     top_p: float = 1.0  # only the likeliest events that together have this probability (Holtzman et al. 2020); 1 for all
     min_p: float = 0.0  # only events at least this fraction as likely as the likeliest (Nguyen et al. 2024); 0 for all
+    keep_silence: bool = False  # go on after the prompt's last silence, not where its sound ends
 
     def __post_init__(self) -> None:
         self._require(_is_number(self.seconds) and 0 < self.seconds <= MAX_SECONDS, "seconds", "over 0 and at most 86,400 (a day)")
@@ -42,6 +43,8 @@ class Request:
         self._require(_is_whole(self.top_k) and self.top_k >= 0, "top_k", "0 (off) or more")
         self._require(_is_number(self.top_p) and 0 < self.top_p <= 1, "top_p", "over 0 and at most 1")
         self._require(_is_number(self.min_p) and 0 <= self.min_p <= 1, "min_p", "from 0 to 1")
+        if self.prompt is None and cut is not None:
+            raise RequestError("prompt_seconds says how much of a prompt to use, but there is none: name one (--prompt FILE)")
         if self.prompt is not None and not len(self.prompt):
             raise RequestError("the prompt has no notes: give a piano piece, or no prompt for a piece from nothing")
 

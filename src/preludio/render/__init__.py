@@ -10,12 +10,25 @@ from typing import Any
 from preludio.errors import RequestError
 from preludio.performance import Performance
 from preludio.render.grand import SAMPLE_RATE
+from preludio.render.mark import maker
 from preludio.render.png import roll_png, write_png
 from preludio.render.sound import blocks, synthesise
 from preludio.render.svg import roll_svg, write_svg
 from preludio.render.wav import write_wav
 
-__all__ = ["SAMPLE_RATE", "WRITERS", "blocks", "roll_png", "roll_svg", "synthesise", "write", "write_png", "write_svg", "write_wav"]
+__all__ = [
+    "SAMPLE_RATE",
+    "WRITERS",
+    "blocks",
+    "maker",
+    "roll_png",
+    "roll_svg",
+    "synthesise",
+    "write",
+    "write_png",
+    "write_svg",
+    "write_wav",
+]
 
 WRITERS: dict[str, Callable[..., None]] = {".wav": write_wav, ".svg": write_svg, ".png": write_png}
 """What can be written, by suffix: `writer(performance, path, **options)`."""
@@ -25,7 +38,7 @@ def write(performance: Performance, path: str | os.PathLike[str], **options: Any
     """Writes what the path's suffix asks for.
 
     Args:
-        options: of `write_wav` (progress), or of `write_svg` and `write_png` (prompt_ms, title).
+        options: of `write_wav` (progress, made_by), or of `write_svg` and `write_png` (prompt_ms, title, made_by).
 
     Raises:
         RequestError: another suffix, or a performance beyond the writer's limits.
