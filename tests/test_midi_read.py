@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -18,8 +19,9 @@ from midi_bytes import END_OF_TRACK, chunk, dump, pedals, quantity, read, rows, 
 from strategies import law
 from symusic.core import ScoreTick
 
+import preludio
 from preludio.errors import MidiError, PreludioWarning
-from preludio.midi import REMARKS, events, read_and_repair, read_midi, write_midi
+from preludio.midi import KINDS, REMARKS, events, read_and_repair, read_midi, write_midi
 from preludio.performance import MAX_MS, STEP_MS, Performance, pack_notes, quantise, sustain
 from preludio.tokens import encode
 
@@ -773,3 +775,10 @@ def test_real_files_are_read_as_another_parser_reads_them_and_survive_writing() 
         assert {repair.kind for repair in repairs} <= set(REMARKS)
         assert Performance(performance.notes) == performance_by_symusic(path.read_bytes())
         assert read_midi(write_midi(performance)) == performance
+
+
+def test_the_page_has_a_sentence_for_each_kind_of_repair_in_each_language() -> None:
+    folder = Path(preludio.__file__).parent / "studio" / "static" / "lang"
+    for language in ("en", "es"):
+        sentences = json.loads((folder / f"{language}.json").read_text(encoding="utf-8"))
+        assert {f"r_{kind}{n}" for kind in KINDS for n in "1N"} <= sentences.keys()
