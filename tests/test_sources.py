@@ -731,3 +731,17 @@ def test_folder_and_zip_of_real_files_are_the_same_source(tmp_path: Path) -> Non
     assert packed.entries() == [entry for entry in folder.entries() if entry.name in kept]
     assert all(packed.read(entry) == folder.read(entry) for entry in packed.entries())
     assert isinstance(open_place(tmp_path / "midis_v1.2.zip"), Zip)
+
+
+def test_riff_midi_is_met_and_archives_inside_are_named(tmp_path: Path) -> None:
+    """`.rmi` files, and a zip inside a zip or a folder, were not looked at and not mentioned."""
+    riff = b"RIFF" + (len(MIDI) + 12).to_bytes(4, "little") + b"RMIDdata" + len(MIDI).to_bytes(4, "little") + MIDI
+    inner = zipped(tmp_path / "inner.zip", {"a.mid": MIDI}).read_bytes()
+    files = {"b.RMI": riff, "more.zip": inner, "old.tar.gz": b"?"}
+    for source in (open_source(tree(tmp_path / "folder", files)), open_source(zipped(tmp_path / "outer.zip", files))):
+        by_name = {entry.name: entry for entry in source.entries()}
+        assert list(by_name) == ["b.RMI", "more.zip", "old.tar.gz"]
+        assert source.read(by_name["b.RMI"]) == PIECE
+        for name in ("more.zip", "old.tar.gz"):
+            with pytest.raises(PreludioError, match="archive inside: it is not opened; unpack it"):
+                source.read(by_name[name])

@@ -51,3 +51,10 @@ class OutputError(PreludioError):
 
 class PreludioWarning(_Located, UserWarning):
     """Something in the input was repaired or left out; the text says what."""
+
+
+class RemarkWarning(PreludioWarning):
+    """Nothing is wrong with the file, but something should be known of it: a pedal that is left out or never lifted, a long silence.
+
+    Most recordings of a grand piano have such.
+    """

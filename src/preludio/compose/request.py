@@ -25,6 +25,7 @@ class Request(SamplingOptions):
     seconds: float = 60.0  # how much to compose, the prompt not counted; the piece ends at a rest soon after, or earlier at END
     seed: int = 0  # one seed, one piece
     variations: int = 1  # takes decoded side by side from one prompt; the first is the piece that one take alone would be
+    keep_silence: bool = False  # go on after the prompt's last silence, not where its sound ends
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -34,6 +35,8 @@ class Request(SamplingOptions):
         self._require(cut is None or (is_number(cut) and cut > 0), "prompt_seconds", "over 0")
         self._require(is_whole(self.seed) and 0 <= self.seed < 1 << 64, "seed", "a whole number from 0 to 2^64 - 1")
         self._require(is_whole(self.variations) and 1 <= self.variations <= MAX_VARIATIONS, "variations", f"from 1 to {MAX_VARIATIONS}")
+        if self.prompt is None and cut is not None:
+            raise RequestError("prompt_seconds says how much of a prompt to use, but there is none: name one (--prompt FILE)")
         if self.prompt is not None and not len(self.prompt):
             raise RequestError("the prompt has no notes: give a piano piece, or no prompt for a piece from nothing")
 

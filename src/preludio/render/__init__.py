@@ -11,12 +11,25 @@ from preludio.errors import RequestError
 from preludio.midi import write_midi
 from preludio.performance import Performance
 from preludio.render.grand import SAMPLE_RATE
+from preludio.render.mark import maker
 from preludio.render.png import roll_png, write_png
 from preludio.render.sound import blocks, synthesise
 from preludio.render.svg import roll_svg, write_svg
 from preludio.render.wav import write_wav
 
-__all__ = ["FORMATS", "SAMPLE_RATE", "blocks", "roll_png", "roll_svg", "synthesise", "write", "write_png", "write_svg", "write_wav"]
+__all__ = [
+    "FORMATS",
+    "SAMPLE_RATE",
+    "blocks",
+    "maker",
+    "roll_png",
+    "roll_svg",
+    "synthesise",
+    "write",
+    "write_png",
+    "write_svg",
+    "write_wav",
+]
 
 
 class Format(NamedTuple):
@@ -29,12 +42,12 @@ class Format(NamedTuple):
     options: tuple[str, ...] = ()  # that the writer takes, of `write`'s
 
 
-_PICTURE = ("prompt_ms", "title")
+_PICTURE = ("prompt_ms", "title", "made_by")
 FORMATS = {
     one.suffix: one
     for one in (
         Format("MIDI", ".mid", "audio/midi", write_midi),
-        Format("sound", ".wav", "audio/wav", write_wav, ("progress",)),
+        Format("sound", ".wav", "audio/wav", write_wav, ("progress", "made_by")),
         Format("piano roll", ".svg", "image/svg+xml", write_svg, _PICTURE),
         Format("piano roll", ".png", "image/png", write_png, _PICTURE),
     )
@@ -46,8 +59,8 @@ def write(performance: Performance, path: str | os.PathLike[str], **options: Any
     """Writes the format of the path's suffix.
 
     Args:
-        options: progress (of sound: called with the share that is done, 0 to 1), prompt_ms and title (of pictures). What the format does
-            not take is left out.
+        options: progress (of sound: called with the share that is done, 0 to 1), prompt_ms and title (of pictures), made_by (the mark
+            that says which command made it; of sound and pictures). What the format does not take is left out.
 
     Raises:
         RequestError: another suffix, or a performance beyond the writer's limits.

@@ -9,9 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from preludio.files import write_atomically
 from preludio.performance import Performance
+from preludio.render.mark import MADE_BY
 from preludio.render.roll import Drawing, Line, Rect, Text, layout
 
 SCALE = 2  # pixels to a unit of the layout: sharp on dense displays
@@ -20,8 +22,8 @@ FONT = Path(__file__).parent / "fonts" / "DejaVuSans.ttf"
 ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 
-def roll_png(performance: Performance, *, prompt_ms: int = 0, title: str | None = None) -> bytes:
-    """The piano roll as a PNG file, 3,200 pixels wide, or 1,600 if it has many rows.
+def roll_png(performance: Performance, *, prompt_ms: int = 0, title: str | None = None, made_by: str = MADE_BY) -> bytes:
+    """The piano roll as a PNG file, 3,200 pixels wide, or 1,600 if it has many rows. It bears `made_by`, the program's name; see `maker`.
 
     Raises:
         RequestError: over 200,000 notes, or a negative `prompt_ms`.
@@ -29,18 +31,22 @@ def roll_png(performance: Performance, *, prompt_ms: int = 0, title: str | None 
     drawing = layout(performance, prompt_ms=prompt_ms, title=title)
     scale = SCALE if drawing.width * drawing.height * SCALE**2 <= MAX_PIXELS else 1
     file = io.BytesIO()
-    _painted(drawing, scale).save(file, "PNG")
+    software = PngInfo()
+    software.add_text("Software", made_by)
+    _painted(drawing, scale).save(file, "PNG", pnginfo=software)
     return file.getvalue()
 
 
-def write_png(performance: Performance, path: str | os.PathLike[str], *, prompt_ms: int = 0, title: str | None = None) -> None:
+def write_png(
+    performance: Performance, path: str | os.PathLike[str], *, prompt_ms: int = 0, title: str | None = None, made_by: str = MADE_BY
+) -> None:
     """Writes `roll_png` to a file.
 
     Raises:
         RequestError: as `roll_png`.
         OutputError: the file cannot be written.
     """
-    write_atomically(path, roll_png(performance, prompt_ms=prompt_ms, title=title))
+    write_atomically(path, roll_png(performance, prompt_ms=prompt_ms, title=title, made_by=made_by))
 
 
 def _painted(drawing: Drawing, scale: int) -> Image.Image:

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from preludio.midi import KINDS
+
 NoteRow = list[int]
 
 
@@ -61,8 +63,9 @@ class WholePiece(PieceNow):
 
 
 class RepairFacts(BaseModel):
-    kind: str = Field(description="drums (left out), unclosed (notes), bytes (over 127), damage (lost), labels (wrong counts and lengths)")
+    kind: str = Field(description="; ".join(f"{kind}: {what}" for kind, what in KINDS.items()))
     n: int
+    names: list[str] = Field(description="of the instruments, for kind instruments: General MIDI's, the one with the most notes first")
 
 
 class FromFile(WholePiece):

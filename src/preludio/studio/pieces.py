@@ -102,9 +102,11 @@ def read_upload(data: bytes) -> tuple[Performance, list[Repair]]:
 
 def _by_kind(repairs: Sequence[Repair]) -> list[dict[str, Any]]:
     counts: Counter[str] = Counter()
+    names: dict[str, list[str]] = {}
     for repair in repairs:
         counts[repair.kind] += repair.n
-    return [{"kind": kind, "n": n} for kind, n in counts.items()]
+        names.setdefault(repair.kind, []).extend(repair.names)
+    return [{"kind": kind, "n": n, "names": names[kind]} for kind, n in counts.items()]
 
 
 def _begun(house: House, kind: str, music: Music, title: str = "", key: str | None = None) -> dict[str, Any]:
