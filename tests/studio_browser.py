@@ -22,11 +22,14 @@ PATIENCE_SECONDS = 40
 Page = Any
 Open = Callable[..., Page]
 
-# A MIDI keyboard that the test plays.
+# A MIDI keyboard that the test plays, unplugs and plugs in again.
 FAKE_MIDI = """
 globalThis.fakeInput = { name: "Test piano", state: "connected", onmidimessage: null };
+globalThis.fakeAccess = { inputs: new Map([["1", fakeInput]]), onstatechange: null };
 globalThis.pressed = (...data) => fakeInput.onmidimessage({ data: Uint8Array.from(data), timeStamp: performance.now() });
-navigator.requestMIDIAccess = async () => ({ inputs: new Map([["1", fakeInput]]), onstatechange: null });
+globalThis.unplug = () => { fakeInput.state = "disconnected"; fakeAccess.inputs.delete("1"); fakeAccess.onstatechange?.({ port: fakeInput }); };
+globalThis.plug = () => { fakeInput.state = "connected"; fakeAccess.inputs.set("1", fakeInput); fakeAccess.onstatechange?.({ port: fakeInput }); };
+navigator.requestMIDIAccess = async () => fakeAccess;
 """
 # Four keys, one after another, on the MIDI keyboard of FAKE_MIDI.
 PHRASE = """async () => {

@@ -68,7 +68,7 @@ def from_a_theme(page: Page) -> None:
 
 def counting_in(page: Page) -> None:
     choose(page, "begin", "play")
-    page.select_option("#tempo", "60")
+    page.fill("#tempo", "60")
     page.locator("#record").press("Enter")
     until(page, "!document.getElementById('count').hidden")
 

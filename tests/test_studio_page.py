@@ -306,7 +306,7 @@ def test_counting_in_is_seen_and_nothing_played_keeps_nothing(visit: Open) -> No
     page = visit()
     before = len(server_pieces(page))
     choose(page, "begin", "play")
-    page.select_option("#tempo", "60")  # four seconds
+    page.fill("#tempo", "60")  # four seconds
     page.click("#record")
     until(page, "!document.getElementById('count').hidden")
     page.click("#record")

@@ -76,13 +76,13 @@ export class Keyboard {
       if (step) this.focus(this.focused + step);
       else if (event.key === "Home") this.focus(LOWEST);
       else if (event.key === "End") this.focus(HIGHEST);
-      else if (event.key === "Enter" || event.key === " ") { if (!event.repeat) hands.down(this.focused, 72); } else return;
+      else if (event.key === "Enter") { if (!event.repeat) hands.down(this.focused, 72); } else return;
       event.preventDefault();
       event.stopPropagation();
     });
-    const let_go = (event) => { if (event.type === "blur" || event.key === "Enter" || event.key === " ") hands.up(this.focused); };
-    element.addEventListener("keyup", let_go);
-    element.addEventListener("blur", let_go, true);
+    const letGo = (event) => { if (event.type === "blur" || event.key === "Enter") hands.up(this.focused); };
+    element.addEventListener("keyup", letGo);
+    element.addEventListener("blur", letGo, true);
   }
 
   /** notes: rows that sound now, from the piece and from the hands. */

@@ -388,7 +388,7 @@ class Studio {
     const now = performance.now();
     const played = this.hands.sounding(now).map((note) => [...note, note[1], 0]);
     if (this.takes.open) this.takes.draw(position, player.playing);
-    else this.roll.draw(position, player.playing || live !== null, this.composing.on || this.following.on ? { frontierMs: player.frontierMs === Infinity ? player.endMs : player.frontierMs } : {});
+    else this.roll.draw(position, player.playing || live !== null, { frontierMs: this.#frontier(), held: recorder.sounding(now) });
     this.overview.draw(position, false);
     const active = live || player.playing ? player.active(position) : [];
     this.keyboard.light([...active, ...played]);
@@ -401,6 +401,12 @@ class Studio {
     if (!live) $("seek").value = position;
     this.composing.tell();
     this.#describe();
+  }
+
+  /** Up to where it is composed, while something is being composed. */
+  #frontier() {
+    if (!this.composing.on && !this.following.on) return undefined;
+    return Math.min(this.player.frontierMs, this.player.frontierMs === Infinity ? this.player.endMs : Infinity);
   }
 
   #describe() {

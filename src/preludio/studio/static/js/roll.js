@@ -170,7 +170,8 @@ export class Roll {
     this.lane = (height - (this.small ? 0 : AXIS)) / (this.high - this.low + 1);
     if (this.source.endMs || playing) this.#grid(c);
     else if (!this.small) this.#ghosts(c);
-    this.#notes(c, position, playing || extra.lit);
+    this.#notes(c, position, playing);
+    for (const note of extra.held ?? []) this.#note(c, note, true);
     if (this.source.region) this.#region(c);
     if (!this.small && (this.source.endMs || playing)) this.#names(c);
     if (extra.frontierMs !== undefined) this.#frontier(c, extra.frontierMs);
@@ -265,29 +266,34 @@ export class Roll {
   #notes(c, position, lit) {
     const { notes } = this.source;
     const [from, to] = [this.#first(this.startMs - LONGEST_MS), this.startMs + this.shownMs];
-    const high = Math.max(2, this.lane - (this.lane > 5 ? 1 : 0.3));
-    const radius = Math.min(3, high / 2.4);
     for (let place = from; place < notes.length && notes[place][0] < to; place += 1) {
-      const [onset, offset, pitch, velocity, until, part] = notes[place];
-      if (until < this.startMs) continue;
-      const [x, y] = [this.#x(onset), this.#y(pitch)];
-      const wide = Math.max(2, (offset - onset) * this.scale - 0.8);
-      if (until > offset + 30) {
-        c.fillStyle = ringColour(velocity, part);
-        c.fillRect(x + wide, y + high * 0.2, (until - offset) * this.scale, high * 0.6);
-      }
-      const sounding = lit && onset <= position && until > position;
-      c.fillStyle = noteColour(velocity, part);
-      if (sounding) {
-        c.save();
-        c.shadowColor = noteColour(velocity, part);
-        c.shadowBlur = 12;
-      }
-      c.beginPath();
-      c.roundRect(x, y - (sounding ? 0.8 : 0), wide, high + (sounding ? 1.6 : 0), radius);
-      c.fill();
-      if (sounding) c.restore();
+      const [onset, , , , until] = notes[place];
+      if (until >= this.startMs) this.#note(c, notes[place], lit && onset <= position && until > position);
     }
+  }
+
+  #note(c, [onset, offset, pitch, velocity, until, part], sounding) {
+    const { x, y, wide, high } = this.box([onset, offset, pitch]);
+    if (until > offset + 30) {
+      c.fillStyle = ringColour(velocity, part);
+      c.fillRect(x + wide, y + high * 0.2, (until - offset) * this.scale, high * 0.6);
+    }
+    c.save();
+    c.fillStyle = noteColour(velocity, part);
+    if (sounding) {
+      c.shadowColor = noteColour(velocity, part);
+      c.shadowBlur = 12;
+    }
+    c.beginPath();
+    c.roundRect(x, y - (sounding ? 0.8 : 0), wide, high + (sounding ? 1.6 : 0), Math.min(3, high / 2.4));
+    c.fill();
+    c.restore();
+  }
+
+  /** Where a note is drawn, in CSS pixels of the canvas. */
+  box([onset, offset, pitch]) {
+    const high = Math.max(2, this.lane - (this.lane > 5 ? 1 : 0.3));
+    return { x: this.#x(onset), y: this.#y(pitch), wide: Math.max(2, (offset - onset) * this.scale - 0.8), high };
   }
 
   #line(c, ms, colour, dash = []) {
