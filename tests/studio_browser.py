@@ -27,8 +27,9 @@ FAKE_MIDI = """
 globalThis.fakeInput = { name: "Test piano", state: "connected", onmidimessage: null };
 globalThis.fakeAccess = { inputs: new Map([["1", fakeInput]]), onstatechange: null };
 globalThis.pressed = (...data) => fakeInput.onmidimessage({ data: Uint8Array.from(data), timeStamp: performance.now() });
-globalThis.unplug = () => { fakeInput.state = "disconnected"; fakeAccess.inputs.delete("1"); fakeAccess.onstatechange?.({ port: fakeInput }); };
-globalThis.plug = () => { fakeInput.state = "connected"; fakeAccess.inputs.set("1", fakeInput); fakeAccess.onstatechange?.({ port: fakeInput }); };
+globalThis.turn = (state, change) => { fakeInput.state = state; change(); fakeAccess.onstatechange?.({ port: fakeInput }); };
+globalThis.unplug = () => turn("disconnected", () => fakeAccess.inputs.delete("1"));
+globalThis.plug = () => turn("connected", () => fakeAccess.inputs.set("1", fakeInput));
 navigator.requestMIDIAccess = async () => fakeAccess;
 """
 # Four keys, one after another, on the MIDI keyboard of FAKE_MIDI.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -32,9 +33,12 @@ PEDALS = st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 2000)), max_siz
 def struck(keys: list[tuple[int, int, int, int]], pedals: list[tuple[int, int]]) -> tuple[list[Event], list[Event]]:
     """The events of keys that go down and come up, and the notes that they are: each ends when its key is up and the pedal too, or when its
     key goes down again. The pedal is up between two of its times only if neither overlaps the other."""
-    keys = [key for n, key in enumerate(sorted(keys)) if not any(other[2] == key[2] and overlaps(other, key) for other in sorted(keys)[:n])]
-    down = [(at, at + lasts) for n, (at, lasts) in enumerate(sorted(pedals)) if not any(overlaps(p, (at, lasts)) for p in sorted(pedals)[:n])]
-    events = [[at, 0x90, pitch, velocity] for at, _, pitch, velocity in keys] + [[at + lasts, 0x80, pitch, 0] for at, lasts, pitch, _ in keys]
+    keys, pedals = sorted(keys), sorted(pedals)
+    keys = [key for n, key in enumerate(keys) if not any(other[2] == key[2] and overlaps(other, key) for other in keys[:n])]
+    down = [(pedal[0], sum(pedal)) for n, pedal in enumerate(pedals) if not any(overlaps(other, pedal) for other in pedals[:n])]
+    events = [[at, 0x90, pitch, velocity] for at, _, pitch, velocity in keys] + [
+        [at + lasts, 0x80, pitch, 0] for at, lasts, pitch, _ in keys
+    ]
     events += [[at, 0xB0, 64, 127] for at, _ in down] + [[until, 0xB0, 64, 0] for _, until in down]
     origin = min(key[0] for key in keys)
     notes = []
@@ -156,7 +160,7 @@ def test_the_metronome_counts_in_and_goes_on_evenly(visit: Open) -> None:
     page.click("#record")
     ticks = page.evaluate("() => ticks")
     assert [strong for _, strong in ticks[:9]] == 3 * [True, False, False]
-    gaps = [(later[0] - sooner[0]) * 1000 for sooner, later in zip(ticks, ticks[1:], strict=False)]
+    gaps = [(later[0] - sooner[0]) * 1000 for sooner, later in itertools.pairwise(ticks)]
     assert sum(gaps[:8]) / 8 == pytest.approx(300, abs=15)  # one by one, the page's clock and the audio's are read a few ms apart
     assert not page.evaluate("() => preludio.recorder.metronome.on")
 

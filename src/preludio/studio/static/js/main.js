@@ -6,7 +6,7 @@ import * as colours from "./colours.js";
 import { Composing } from "./composing.js";
 import { Duet } from "./duet.js";
 import { Following } from "./following.js";
-import { Hands, isWriting } from "./hands.js";
+import { Hands } from "./hands.js";
 import { clock, label, preferred, speak, t, titleOf } from "./i18n.js";
 import { Journal } from "./journal.js";
 import { Keyboard, nameOf } from "./keyboard.js";
@@ -19,6 +19,7 @@ import { Recorder } from "./recorder.js";
 import { Roll } from "./roll.js";
 import { Sampler } from "./sampler.js";
 import * as shape from "./shape.js";
+import * as shortcuts from "./shortcuts.js";
 import { Takes } from "./takes.js";
 
 const PATIENCE_MS = 5000; // with what a page before this one could not send
@@ -234,7 +235,7 @@ class Studio {
     this.takes.addEventListener("none", () => this.travel(api.undo));
     this.duet.addEventListener("turn", () => this.#duetWords());
     this.duet.addEventListener("fault", ({ detail }) => complain(detail));
-    addEventListener("keydown", (event) => this.#shortcut(event));
+    shortcuts.listen(this);
     addEventListener("popstate", () => this.#openAddress());
     addEventListener("piece-changed", ({ detail }) => { if (detail.id === this.piece?.id) this.facts(detail); });
     addEventListener("offline-studio", () => this.#offline());
@@ -276,20 +277,6 @@ class Studio {
     }
     await this.refresh();
     return null;
-  }
-
-  #shortcut(event) {
-    const ctrl = event.ctrlKey || event.metaKey;
-    if (ctrl && event.key.toLowerCase() === "z" && !isWriting(event.target)) {
-      event.preventDefault();
-      (event.shiftKey ? $("redo") : $("undo")).click();
-    } else if (ctrl && event.key.toLowerCase() === "y" && !isWriting(event.target)) {
-      event.preventDefault();
-      $("redo").click();
-    } else if (event.key === " " && !event.target.closest("button, input, select, a, summary, dialog")) {
-      event.preventDefault();
-      this.playOrPause();
-    }
   }
 
   async startDuet() {
