@@ -153,9 +153,9 @@ def kept(page: Page) -> None:
 
 # The loudest sample that goes to the loudspeaker, for half a second.
 LISTEN = """async () => {
-  const { context, limiter } = preludio.sampler;
+  const { context, output } = preludio.sampler;
   const ear = new AnalyserNode(context, { fftSize: 2048 });
-  limiter.connect(ear);
+  output.connect(ear);
   const samples = new Float32Array(ear.fftSize);
   let loudest = 0;
   const end = performance.now() + 500;
@@ -164,7 +164,7 @@ LISTEN = """async () => {
     loudest = Math.max(loudest, ...samples.map(Math.abs));
     await new Promise((done) => setTimeout(done, 20));
   }
-  limiter.disconnect(ear);
+  output.disconnect(ear);
   return loudest;
 }"""
 

@@ -247,7 +247,7 @@ class Studio {
   }
 
   playOrPause() {
-    if (this.player.playing) this.player.pause();
+    if (this.player.playing || this.player.starting) this.player.pause();
     else if (this.player.notes.length) this.player.play();
   }
 
@@ -353,7 +353,7 @@ class Studio {
     }
     notify(t("back"));
     if (!this.begin.themes) this.begin.listThemes();
-    if (!this.sampler.gains) this.sampler.prepare().catch(complain);
+    if (!this.sampler.ready) this.sampler.prepare().catch(complain);
     await this.keep.resend();
     if (this.piece && !this.busy) await this.refresh({ anew: this.takes.open });
   }
