@@ -71,7 +71,8 @@ def visit(browser: Any, server: Server) -> Iterator[Open]:
     contexts, faults = [], []
 
     def opened(path: str = "/", *, script: str = "", locale: str = "en-GB", expect_faults: bool = False, **options: Any) -> Page:
-        context = browser.new_context(locale=locale, reduced_motion="reduce", viewport={"width": 1000, "height": 800}, **options)
+        options = {"viewport": {"width": 1000, "height": 800}, "service_workers": "block"} | options
+        context = browser.new_context(locale=locale, reduced_motion="reduce", **options)
         contexts.append(context)
         if script:
             context.add_init_script(script)

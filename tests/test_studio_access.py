@@ -45,11 +45,11 @@ def posted(server: Server, path: str, data: bytes, kind: str) -> list[bytes]:
 
 def ready(page: Page) -> None:
     """A piece, its menu and its numbers."""
-    page.evaluate("() => { document.getElementById('keep').open = true; document.querySelector('.more').open = true; }")
+    page.evaluate("() => { document.getElementById('download').open = true; document.querySelector('.more').open = true; }")
 
 
 def a_loop(page: Page) -> None:
-    page.evaluate("() => { document.getElementById('keep').open = false; document.querySelector('.more').open = false; }")
+    page.evaluate("() => { document.getElementById('download').open = false; document.querySelector('.more').open = false; }")
     page.evaluate("() => { preludio.player.setLoop(true); preludio.player.setRegion({ from: 2000, to: 5000 }); }")
     until(page, "!document.getElementById('loop-all').hidden")
 

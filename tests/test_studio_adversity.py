@@ -368,7 +368,7 @@ def test_a_full_disk(browser: Any, on_a_small_disk: Server, language: str) -> No
         said(page, "e_disk_full")
         until(page, "!preludio.composing.on && preludio.piece.version")
         assert {tuple(note) for note in shown(page)} == {tuple(note) for note in stored(server, page)}
-        page.click("#keep summary")
+        page.click("#download summary")
         for kind in ("mid", "wav", "svg", "png"):
             page.click(f"[data-format={kind}]")
             said(page, "e_disk_full")

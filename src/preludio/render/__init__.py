@@ -10,12 +10,26 @@ from typing import Any
 from preludio.errors import RequestError
 from preludio.performance import Performance
 from preludio.render.grand import SAMPLE_RATE
+from preludio.render.mp3 import mp3_stream
 from preludio.render.png import roll_png, write_png
 from preludio.render.sound import blocks, synthesise
 from preludio.render.svg import roll_svg, write_svg
-from preludio.render.wav import write_wav
+from preludio.render.wav import wav_stream, write_wav
 
-__all__ = ["SAMPLE_RATE", "WRITERS", "blocks", "roll_png", "roll_svg", "synthesise", "write", "write_png", "write_svg", "write_wav"]
+__all__ = [
+    "SAMPLE_RATE",
+    "WRITERS",
+    "blocks",
+    "mp3_stream",
+    "roll_png",
+    "roll_svg",
+    "synthesise",
+    "wav_stream",
+    "write",
+    "write_png",
+    "write_svg",
+    "write_wav",
+]
 
 WRITERS: dict[str, Callable[..., None]] = {".wav": write_wav, ".svg": write_svg, ".png": write_png}
 """What can be written, by suffix: `writer(performance, path, **options)`."""

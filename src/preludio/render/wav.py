@@ -1,20 +1,42 @@
-"""Sound into a WAV file: 44.1 kHz, stereo, 16 bits, block by block."""
+"""Sound as WAV: 44.1 kHz, stereo, 16 bits, block by block, into a file or as a stream of bytes."""
 
 from __future__ import annotations
 
 import os
-import wave
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from preludio.files import replacing
-from preludio.performance import Performance
+from preludio.performance import Performance, sustain
 from preludio.render.grand import SAMPLE_RATE
 from preludio.render.resample import Wave
-from preludio.render.sound import Progress, blocks
+from preludio.render.sound import Progress, blocks, n_frames
 
 FULL_SCALE = 2**15 - 1
+CHANNELS, BYTES = 2, 2  # a sample has so many bytes
+FRAME_BYTES = CHANNELS * BYTES
+
+
+class WavStream(NamedTuple):
+    """A WAV file as bytes, about 6 s of sound at a time; `n_bytes` altogether, the header included."""
+
+    n_bytes: int
+    chunks: Iterator[bytes]
+
+
+def wav_stream(performance: Performance, *, progress: Progress | None = None) -> WavStream:
+    """Plays the performance on the bundled piano; memory does not grow with its length.
+
+    Raises:
+        RequestError: more than 3 hours or 300,000 notes.
+    """
+    sound = blocks(performance, progress=progress)
+    n_data = n_frames(sustain(performance)) * FRAME_BYTES
+    return WavStream(44 + n_data, _chunks(n_data, sound))
 
 
 def write_wav(performance: Performance, path: str | os.PathLike[str], *, progress: Progress | None = None) -> None:
@@ -27,14 +49,23 @@ def write_wav(performance: Performance, path: str | os.PathLike[str], *, progres
         RequestError: more than 3 hours or 300,000 notes.
         OutputError: the file cannot be written.
     """
-    sound = blocks(performance, progress=progress)
+    stream = wav_stream(performance, progress=progress)
+    with replacing(path) as beside, beside.open("wb") as file:
+        file.writelines(stream.chunks)
+
+
+def _chunks(n_data: int, sound: Iterator[Wave]) -> Iterator[bytes]:
     noise = np.random.default_rng(0)
-    with replacing(path) as beside, wave.open(str(beside), "wb") as file:
-        file.setnchannels(2)
-        file.setsampwidth(2)
-        file.setframerate(SAMPLE_RATE)
-        for block in sound:
-            file.writeframesraw(_to_int16(block, noise).tobytes())
+    yield _header(n_data)
+    for block in sound:
+        yield _to_int16(block, noise).tobytes()
+
+
+def _header(n_data: int) -> bytes:
+    """RIFF, the format chunk (PCM) and the data chunk's head."""
+    rate = SAMPLE_RATE * FRAME_BYTES
+    head = struct.pack("<4sI4s", b"RIFF", 36 + n_data, b"WAVE")
+    return head + struct.pack("<4sIHHIIHH4sI", b"fmt ", 16, 1, CHANNELS, SAMPLE_RATE, rate, FRAME_BYTES, 8 * BYTES, b"data", n_data)
 
 
 def _to_int16(block: Wave, noise: np.random.Generator) -> npt.NDArray[np.int16]:

@@ -81,6 +81,11 @@ export class Begin {
     if (moved && !this.studio.player.playing) this.studio.player.seek(ms);
   }
 
+  /** Where "Compose" begins, in milliseconds of the piece. */
+  get startMs() {
+    return $("use-row").hidden ? 0 : Number($("use").value);
+  }
+
   /** The part of the wish that says from where: {piece, from_ms}. */
   async source() {
     const { studio } = this;

@@ -75,7 +75,7 @@ export class Player extends EventTarget {
   /** Notes that have just been composed or played, anywhere. */
   add(notes) {
     for (const note of notes) {
-      const place = this.#placeOf(note[0], note[2]);
+      const place = this.placeOf(note[0], note[2]);
       this.notes.splice(place, 0, note);
       this.endMs = Math.max(this.endMs, note[4]);
       this.sampler.want(note[2], note[3], note[0] - this.anchor.ms);
@@ -86,7 +86,8 @@ export class Player extends EventTarget {
     }
   }
 
-  #placeOf(onset, pitch = -1) {
+  /** Where the first note is that begins at a moment or after it. */
+  placeOf(onset, pitch = -1) {
     let [low, high] = [0, this.notes.length];
     while (low < high) {
       const middle = (low + high) >> 1;
@@ -115,7 +116,7 @@ export class Player extends EventTarget {
 
   /** What sounds first from a moment on: what is held there, then what begins. */
   #soonest(ms) {
-    const place = this.#placeOf(ms);
+    const place = this.placeOf(ms);
     return [...this.active(ms).filter((note) => note[0] < ms).map((note) => [ms, ...note.slice(1)]), ...this.notes.slice(place, place + 12)];
   }
 
@@ -154,7 +155,7 @@ export class Player extends EventTarget {
   /** What sounds at a moment. */
   active(ms) {
     const sounding = [];
-    for (let place = this.#placeOf(ms + 1) - 1; place >= 0 && this.notes[place][0] > ms - 20_000; place -= 1) {
+    for (let place = this.placeOf(ms + 1) - 1; place >= 0 && this.notes[place][0] > ms - 20_000; place -= 1) {
       if (this.notes[place][4] > ms) sounding.push(this.notes[place]);
     }
     return sounding;
@@ -189,7 +190,7 @@ export class Player extends EventTarget {
   }
 
   #aim() {
-    this.next = this.#placeOf(this.anchor.ms);
+    this.next = this.placeOf(this.anchor.ms);
   }
 
   #when(ms) {
