@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import re
 import socket
@@ -18,12 +19,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from studio_crash import KINDS, Told, crash, play
 from studio_server import Server, restless_model
 
 import preludio
-from preludio import render
-from preludio.errors import OutputError, RequestError
+from preludio import checkpoint, render
+from preludio.errors import CheckpointError, OutputError, RequestError
 from preludio.performance import Performance
 
 pytest.importorskip("fastapi", reason="needs preludio[studio]")
@@ -910,3 +912,174 @@ def test_a_port_of_another_program_is_one_line(tmp_path: Path) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(RequestError, match="taken by another program"):
         serve(Settings(port=other.getsockname()[1], browser=False, data=tmp_path), print)
+
+
+# Models
+
+
+def test_the_models_are_listed_with_the_licences_of_their_weights(client: TestClient, models: Models) -> None:
+    """Those named at the start come first, then the bundled ones; a card's words are whatever its makers wrote."""
+    listed = client.get("/api/models").json()
+    assert listed[0] == {"name": models.default, "parameters": listed[0]["parameters"], "licence": "", "data": ""}
+    bundled = {name: checkpoint.describe(name)[1] for name in checkpoint.bundled_models()}
+    assert {model["name"]: model["licence"] for model in listed[1:]} == {name: about["licence"] for name, about in bundled.items()}
+    assert bundled["small"]["licence"].startswith("CC BY")
+
+
+def test_a_piece_says_which_model_composed_it_and_no_other_may_be_named(client: TestClient, tmp_path: Path) -> None:
+    said = composed(client, seconds=1, model="small")
+    assert whole(client, said[-1]["piece"]["id"])["version"]["wishes"]["model"] == "small"
+    for wish in ({"model": "../../etc"}, {"model": "tiny"}):
+        assert problem(client.post("/api/compose", json=wish)) == (422, "no_model")
+    note = [[0, 9, 60, 64, 0]]
+    assert problem(client.post("/api/answer", json={"notes": note, "model": "none"})) == (422, "no_model")
+    duet = client.post("/api/pieces", json={"notes": note, "kind": "duet", "model": "small"}).json()
+    assert duet["version"]["wishes"] == {"model": "small"}
+    with pytest.raises(CheckpointError, match="no model"):
+        Models([str(tmp_path / "nowhere")])
+
+
+def test_two_directories_of_one_name_are_two_models(tmp_path: Path) -> None:
+    folders = [restless_model(tmp_path / parent / "mine", window=64) for parent in "ab"]
+    models = Models([str(folder) for folder in folders], "numpy")
+    assert [facts["name"] for facts in models.facts()][:2] == ["mine", "mine (2)"]
+    assert models.composer("mine (2)") is not models.composer("mine")
+
+
+# Single notes
+
+
+def edits(client: TestClient, piece: Any, *changes: Any) -> Response:
+    wish = {"changes": [{"note": note, "to": to} for note, to in changes], "seen": piece["mark"]}
+    return client.post(f"/api/pieces/{piece['id']}/edit", json=wish)
+
+
+def test_a_note_is_deleted_another_moved_and_undo_brings_both_back(client: TestClient) -> None:
+    piece = uploaded(client)
+    before = piece["version"]["notes"]
+    moved = [before[3][0] + 40, before[3][1] + 40, before[3][2] + 2, before[3][3]]
+    after = edits(client, piece, (before[0][:4], None), (before[3][:4], moved)).json()
+    assert (after["version"]["kind"], after["version"]["prompt_ms"]) == ("edit", piece["version"]["prompt_ms"])
+    assert [note[:4] for note in after["version"]["notes"]] == sorted([note[:4] for note in [*before[1:3], *before[4:]]] + [moved])
+    assert client.post(f"/api/pieces/{piece['id']}/undo").json()["version"]["notes"] == before
+    assert client.post(f"/api/pieces/{piece['id']}/redo").json()["version"]["notes"] == after["version"]["notes"]
+
+
+def test_who_made_a_note_does_not_change_when_it_is_moved(client: TestClient) -> None:
+    said = composed(client, piece=uploaded(client)["id"], seed=5)
+    piece = said[-1]["piece"]
+    note = next(row for row in whole(client, piece["id"])["version"]["notes"] if row[5] == COMPOSED)
+    moved = [note[0] + 1, note[1] + 1, note[2], note[3]]
+    after = edits(client, piece, (note[:4], moved)).json()
+    assert [row[5] for row in after["version"]["notes"] if row[:4] == moved] == [COMPOSED]
+    assert [version["kind"] for version in after["history"]] == ["midi", "again", "edit"]
+
+
+def test_an_edit_of_what_is_not_there_changes_nothing(client: TestClient) -> None:
+    piece = uploaded(client)
+    assert problem(edits(client, piece, ([1, 2, 60, 64], None))) == (409, "changed")
+    assert problem(edits(client, piece, *[(note[:4], None) for note in piece["version"]["notes"]])) == (422, "last_note")
+    bad = [([0, 1, 60, 64], [5, 5, 60, 64]), ([0, 1, 60, 64], [0, 1, 128, 64]), ([0, 1, 60, 64], [-1, 1, 60, 64])]
+    assert [problem(edits(client, piece, change)) for change in bad] == 3 * [(422, "bad_value")]
+    other = {**piece, "mark": "999999"}
+    assert problem(edits(client, other, (piece["version"]["notes"][0][:4], None))) == (409, "changed")
+    assert whole(client, piece["id"])["history"] == piece["history"]
+
+
+# Files to take away
+
+
+def test_sound_is_sent_while_it_is_made(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block by block, in both kinds: the whole of a long piece is never held, and a visitor who goes away has no more made."""
+    piece = uploaded(client)
+    at = f"/api/pieces/{piece['id']}/download"
+    assert client.get(f"{at}/wav").content == b"".join(render.wav_stream(preludio.read_midi(midi())).chunks)
+    sound, rate = soundfile.read(io.BytesIO(client.get(f"{at}/mp3").content))
+    written = render.synthesise(preludio.read_midi(midi()))
+    assert rate == render.SAMPLE_RATE
+    assert len(written) <= len(sound) < len(written) + 4000
+    loud = [float(np.sqrt(np.mean(np.square(each[:, 0])))) for each in (sound, written)]
+    assert loud[0] == pytest.approx(loud[1], rel=0.05)
+    made: list[int] = []
+    monkeypatch.setattr("preludio.render.wav.blocks", lambda *_, **__: (made.append(n) or np.zeros((64, 2), np.float32) for n in range(99)))
+    stream = render.wav_stream(preludio.read_midi(midi())).chunks
+    next(stream)
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert made == [0]
+
+
+def test_whether_a_file_can_be_had_is_known_before_it_is_asked_for(client: TestClient) -> None:
+    piece = uploaded(client, "Otoño.mid")
+    for kind in ("mid", "wav", "mp3", "svg", "png"):
+        answer = client.head(f"/api/pieces/{piece['id']}/download/{kind}")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-disposition"] == f"attachment; filename*=utf-8''Oto%C3%B1o.{kind}"
+    gone = client.head("/api/pieces/nonesuch/download/wav")
+    assert (gone.status_code, gone.headers["x-preludio-code"]) == (404, "gone")
+
+
+# Whoever goes away, and comes back
+
+
+def test_work_goes_on_while_anybody_listens_and_is_stopped_by_whoever_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    from preludio.studio import turns as module
+
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.1)
+
+    async def told() -> list[bool]:
+        turns = Turns(2, lambda error: {"event": "error", "code": str(error)})
+
+        def work(tell: Tell, stop: threading.Event) -> None:
+            tell({"event": "started", "piece": {"id": "x"}})
+            stop.wait(20)
+
+        reloaded, closed = turns.enter(work), turns.enter(work)
+        await asyncio.sleep(0.05)
+        for ticket in (reloaded, closed):
+            turns.left(ticket)
+        queue = reloaded.follow()  # within the time
+        await asyncio.sleep(0.2)
+        seen = [closed.stop.is_set(), reloaded.stop.is_set()]
+        reloaded.followers.discard(queue)
+        turns.look_after(reloaded)
+        await asyncio.sleep(0.2)
+        seen.append(reloaded.stop.is_set())
+        turns.close()
+        return seen
+
+    assert asyncio.run(told()) == [True, False, True]
+
+
+# Pages
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("es-MX,en;q=0.5", "En esta dirección no hay nada."), ("de, en", "There is nothing at this address.")]
+)
+def test_a_wrong_address_gets_a_page_in_a_browser_and_json_in_a_program(client: TestClient, language: str, words: str) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8", "accept-language": language}
+    for path in ("/nonesuch", "/api/nonesuch", "/api/pieces/nonesuch", "/static/none.js"):
+        page = client.get(path, headers=browser)
+        assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert words in page.text
+        assert 'href="/"' in page.text
+        assert problem(client.get(path)) == (404, "gone")
+    refused = client.get("/", headers=browser | {"host": "evil.example"})
+    assert (refused.status_code, refused.headers["content-type"]) == (421, "text/html; charset=utf-8")
+    assert HEADERS.items() <= dict(refused.headers).items()
+
+
+def test_the_page_can_be_installed(client: TestClient) -> None:
+    manifest = client.get("/manifest.webmanifest")
+    assert manifest.headers["content-type"] == "application/manifest+json"
+    for icon in manifest.json()["icons"]:
+        assert client.get(icon["src"]).status_code == 200
+    worker = client.get("/service-worker.js")
+    assert worker.headers["content-type"].startswith("text/javascript")
+    files = json.loads(worker.text.split("\n")[1].removeprefix("const FILES = ").removesuffix(";"))
+    assert {f"/static/js/{path.name}" for path in STATIC.glob("js/*.js")} <= set(files)
+    for path in files:
+        assert client.get(path).status_code == 200

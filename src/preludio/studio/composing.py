@@ -13,8 +13,8 @@ import numpy as np
 
 from preludio.compose import Composer, Note, Request
 from preludio.performance import Performance
-from preludio.studio.music import COMPOSED, Beginning, Music, Row, Strikes, pack, wire
 from preludio.studio.models import Models
+from preludio.studio.music import COMPOSED, Beginning, Music, Row, Strikes, pack, wire
 from preludio.studio.store import Changed, NewVersion, Store
 from preludio.studio.turns import Stopped, Tell
 
