@@ -114,7 +114,7 @@ export class Editing {
       const piece = await studio.step((seen) => api.edit(seen, [{ note: note.slice(0, 4), to: to?.slice(0, 4) ?? null }]));
       if (!piece) return this.turn(false);
       studio.show(piece, { keepPlace: true });
-      this.chosen = this.chosen && (studio.player.notes.find((each) => String(each.slice(0, 4)) === String(this.chosen.slice(0, 4))) ?? null);
+      this.chosen = studio.player.notes.find((each) => isSame(each, this.chosen)) ?? this.chosen; // or one that a later change makes
       if (to) this.#sound(to);
     } catch (error) {
       this.chosen = null;
@@ -163,6 +163,8 @@ export class Editing {
     c.restore();
   }
 }
+
+const isSame = (one, other) => String(one.slice(0, 4)) === String(other?.slice(0, 4));
 
 /** A row so many milliseconds later and semitones higher, within the piece and the piano. */
 function moved([onset, offset, pitch, velocity, until, part], byMs, semitones) {
