@@ -17,7 +17,7 @@ CHROMIUM = next((path for name in ("chromium", "chromium-browser", "google-chrom
 ARGUMENTS = ["--autoplay-policy=no-user-gesture-required", "--mute-audio"] + (
     ["--no-sandbox"] if getattr(os, "geteuid", lambda: 1)() == 0 else []
 )
-PATIENCE_SECONDS = 40
+PATIENCE_SECONDS = 120  # only a machine that is busy with much else needs so long
 
 Page = Any
 Open = Callable[..., Page]
@@ -73,6 +73,7 @@ def visit(browser: Any, server: Server) -> Iterator[Open]:
     def opened(path: str = "/", *, script: str = "", locale: str = "en-GB", expect_faults: bool = False, **options: Any) -> Page:
         options = {"viewport": {"width": 1000, "height": 800}, "service_workers": "block"} | options
         context = browser.new_context(locale=locale, reduced_motion="reduce", **options)
+        context.set_default_timeout(1000 * PATIENCE_SECONDS)
         contexts.append(context)
         if script:
             context.add_init_script(script)
