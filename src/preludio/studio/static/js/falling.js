@@ -1,6 +1,6 @@
 // Notes that fall on the keys of the screen's piano, which they reach when they sound.
 
-import { ink, noteColour } from "./colours.js";
+import { chosen, ink, noteColour } from "./colours.js";
 import { recall, remember } from "./settings.js";
 
 const SHOWN_MS = 3500; // from the top to the keys
@@ -28,15 +28,16 @@ export class Falling {
   draw(position, held) {
     if (!this.on) return;
     const { canvas, player } = this;
-    const picture = [position, player.notes, player.notes.length, canvas.clientWidth, canvas.clientHeight, devicePixelRatio, $("piano").scrollLeft, document.documentElement.dataset.theme, held.length].join();
-    if (picture === this.drawn && !held.length) return;
+    const piano = $("piano");
+    const picture = [position, player.notes, player.notes.length, canvas.clientWidth, canvas.clientHeight, devicePixelRatio, piano.scrollLeft, chosen()];
+    if (!held.length && this.drawn?.every((value, place) => value === picture[place])) return;
     this.drawn = picture;
     this.#clear();
-    const [left, top] = [$("piano").offsetLeft - canvas.offsetLeft, canvas.clientHeight];
+    const [left, top] = [piano.getBoundingClientRect().left - canvas.getBoundingClientRect().left, canvas.clientHeight];
     const { context: c } = this;
     c.save();
     c.beginPath();
-    c.rect(left, 0, $("piano").clientWidth, top);
+    c.rect(left, 0, piano.clientWidth, top);
     c.clip();
     c.translate(left, 0);
     this.#octaves(c, top);
