@@ -80,9 +80,9 @@ def test_the_state_of_some_chords_by_hand() -> None:
 
 
 def test_slots_cover_each_row_and_the_logits_that_they_belong_to() -> None:
-    slots = [*relations.DIRECT_SLOTS, *relations.DIFFERENCE_SLOTS]
+    widths = [slot.width for slot in relations.DIRECT_SLOTS] + [slot.width for slot in relations.DIFFERENCE_SLOTS]
     assert relations.N_ROWS == 1076 and relations.N_INPUT_ROWS == 222  # what checkpoints hold
-    assert sum(slot.width for slot in slots) == len(relations.columns()) == 4 * 256 + 256 + 4 * 32 + 3 * 100
+    assert sum(widths) == len(relations.columns()) == 4 * 256 + 256 + 4 * 32 + 3 * 100
     assert relations.columns().max() == PAD - 1
 
 

@@ -174,7 +174,7 @@ def test_writers_by_suffix(tmp_path: Path) -> None:
 
 def test_who_offers_formats_offers_those_of_the_table() -> None:
     """The studio's downloads, and the table of docs/composing.md."""
-    streams = pytest.importorskip("preludio.studio.streams")
+    streams = pytest.importorskip("preludio.studio.downloads")
     assert [f".{one.value}" for one in streams.Format] == list(FORMATS)
     docs = Path(__file__).parents[1] / "docs" / "composing.md"
     if docs.is_file():
@@ -182,7 +182,7 @@ def test_who_offers_formats_offers_those_of_the_table() -> None:
         assert "\n".join(["| suffix | what | media type |", "|---|---|---|", *rows, ""]) in docs.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["piece.mp3", "piece"])
+@pytest.mark.parametrize("name", ["piece.flac", "piece"])
 def test_another_suffix_names_the_choices(name: str) -> None:
     with pytest.raises(RequestError, match=r"\.mid, \.wav, \.svg, \.png"):
         write(PIECE, name)

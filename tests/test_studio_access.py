@@ -45,11 +45,11 @@ def posted(server: Server, path: str, data: bytes, kind: str) -> list[bytes]:
 
 def ready(page: Page) -> None:
     """A piece, its menu and its numbers."""
-    page.evaluate("() => { document.getElementById('keep').open = true; document.querySelector('.more').open = true; }")
+    page.evaluate("() => { document.getElementById('download').open = true; document.querySelector('.more').open = true; }")
 
 
 def a_loop(page: Page) -> None:
-    page.evaluate("() => { document.getElementById('keep').open = false; document.querySelector('.more').open = false; }")
+    page.evaluate("() => { document.getElementById('download').open = false; document.querySelector('.more').open = false; }")
     page.evaluate("() => { preludio.player.setLoop(true); preludio.player.setRegion({ from: 2000, to: 5000 }); }")
     until(page, "!document.getElementById('loop-all').hidden")
 
@@ -68,7 +68,7 @@ def from_a_theme(page: Page) -> None:
 
 def counting_in(page: Page) -> None:
     choose(page, "begin", "play")
-    page.select_option("#tempo", "60")
+    page.fill("#tempo", "60")
     page.locator("#record").press("Enter")
     until(page, "!document.getElementById('count').hidden")
 

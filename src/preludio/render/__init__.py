@@ -12,20 +12,24 @@ from preludio.midi import write_midi
 from preludio.performance import Performance
 from preludio.render.grand import SAMPLE_RATE
 from preludio.render.mark import maker
+from preludio.render.mp3 import mp3_stream, write_mp3
 from preludio.render.png import roll_png, write_png
 from preludio.render.sound import blocks, synthesise
 from preludio.render.svg import roll_svg, write_svg
-from preludio.render.wav import write_wav
+from preludio.render.wav import wav_stream, write_wav
 
 __all__ = [
     "FORMATS",
     "SAMPLE_RATE",
     "blocks",
     "maker",
+    "mp3_stream",
     "roll_png",
     "roll_svg",
     "synthesise",
+    "wav_stream",
     "write",
+    "write_mp3",
     "write_png",
     "write_svg",
     "write_wav",
@@ -48,6 +52,7 @@ FORMATS = {
     for one in (
         Format("MIDI", ".mid", "audio/midi", write_midi),
         Format("sound", ".wav", "audio/wav", write_wav, ("progress", "made_by")),
+        Format("sound", ".mp3", "audio/mpeg", write_mp3),
         Format("piano roll", ".svg", "image/svg+xml", write_svg, _PICTURE),
         Format("piano roll", ".png", "image/png", write_png, _PICTURE),
     )

@@ -37,7 +37,7 @@ class PieceFacts(BaseModel):
 class VersionFacts(BaseModel):
     id: int
     parent: int | None = Field(description="the version that it departs from")
-    kind: str = Field(description="compose, again, midi, theme, played or duet")
+    kind: str = Field(description="compose, again, edit, midi, theme, played or duet")
     created_ms: int
     from_ms: int = Field(description="where it departs")
     prompt_ms: int = Field(description="up to where all is a person's")
@@ -90,6 +90,13 @@ class StateFacts(BaseModel):
     slots: int = Field(description="so many compositions go on at once")
     running: int
     waiting: int
+
+
+class ModelFacts(BaseModel):
+    name: str
+    parameters: int
+    licence: str = Field(description="of its weights; empty where its makers do not say")
+    data: str = Field(description="what it was trained on; empty where its makers do not say")
 
 
 class Kept(BaseModel):
