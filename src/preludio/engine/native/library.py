@@ -16,7 +16,8 @@ LIBRARY = Path(os.environ.get("PRELUDIO_NATIVE_LIBRARY") or Path(__file__).with_
 
 class Config(ctypes.Structure):
     _fields_ = tuple(
-        (name, ctypes.c_int32) for name in ("vocabulary", "d_model", "n_heads", "n_layers", "d_ff", "window", "relative_per_head", "relations")
+        (name, ctypes.c_int32)
+        for name in ("vocabulary", "d_model", "n_heads", "n_layers", "d_ff", "window", "relative_per_head", "relations")
     )
 
 
