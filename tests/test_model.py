@@ -17,7 +17,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from preludio.model import Transformer, fused, relative_attention
+from preludio.model import Transformer, fused, relative_attention, tables
 from preludio.model import attention as attention_module
 from preludio.model import transformer as transformer_module
 
@@ -207,7 +207,7 @@ def test_order_matters_through_the_distances_alone() -> None:
     swapped = ids[:, [1, 0, 2, 3, 4, 5]]
     assert not torch.allclose(logits(model, ids)[0, -1], logits(model, swapped)[0, -1])
     with torch.no_grad():
-        table = model.get_parameter("layers.0.relative")
+        table = model.get_buffer("layers.0.relative")
         table.copy_(table[:1].expand_as(table))
     torch.testing.assert_close(logits(model, ids)[0, -1], logits(model, swapped)[0, -1])
 
@@ -252,14 +252,14 @@ def gradient_of(parameter: torch.nn.Parameter) -> torch.Tensor:
 def test_every_parameter_learns(relative_per_head: bool) -> None:
     """What writes to the residual stream begins at 0, so what it reads from has no gradient before the first update; after it, all have.
 
-    The relative table too, each row of it: in one earlier system it was no parameter, neither trained nor saved.
+    What the relative table is made of too, each row of it: in one earlier system it was no parameter, neither trained nor saved.
     """
     torch.manual_seed(0)
     model = Transformer(dataclasses.replace(TINY, relative_per_head=relative_per_head))
     ids = random_ids(4, 30)
     torch.autograd.backward(loss_of(model, ids))
     unreached = {name.rpartition(".")[2] for name, parameter in model.named_parameters() if not gradient_of(parameter).any()}
-    assert unreached == {"attention_norm", "qkv", "relative", "feed_forward_norm", "feed_forward_in"}
+    assert unreached == {"attention_norm", "qkv", "relative_by_wave", "feed_forward_norm", "feed_forward_in"}
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.sub_(0.1 * gradient_of(parameter))
@@ -268,8 +268,8 @@ def test_every_parameter_learns(relative_per_head: bool) -> None:
     for name, parameter in model.named_parameters():
         assert gradient_of(parameter).isfinite().all()
         assert gradient_of(parameter).any(), name
-        if name.endswith("relative"):
-            assert gradient_of(parameter).abs().amax(dim=-1).all(), "a distance that never learns"
+        if name.endswith("relative_by_wave"):
+            assert gradient_of(parameter).abs().amax(dim=-1).all(), "a wave of the distances that never learns"
 
 
 def test_a_new_model_has_no_opinion_and_learns_one_piece_by_heart() -> None:
@@ -336,25 +336,55 @@ def test_a_model_does_not_change_the_checkpoint_that_it_came_from() -> None:
     np.testing.assert_array_equal(kept.arrays["norm"], before)
 
 
-def test_parameters_have_the_names_and_shapes_of_the_checkpoint() -> None:
-    for per_head in (False, True):
-        config = dataclasses.replace(TINY, relative_per_head=per_head)
-        parameters = dict(Transformer(config).named_parameters())
-        assert {name: tuple(parameter.shape) for name, parameter in parameters.items()} == array_shapes(config)
-        assert not list(Transformer(config).buffers())
+@pytest.mark.parametrize("relations", [False, True])
+@pytest.mark.parametrize("relative_per_head", [False, True])
+def test_parameters_and_tables_baked_have_the_names_and_shapes_of_the_checkpoint(relative_per_head: bool, relations: bool) -> None:
+    config = dataclasses.replace(TINY, relative_per_head=relative_per_head, relations=relations)
+    plain = tables.baked(config, Transformer(config).state_dict())
+    assert {name: tuple(tensor.shape) for name, tensor in plain.items()} == array_shapes(config)
+
+
+@pytest.mark.parametrize("relations", [False, True])
+@pytest.mark.parametrize("relative_per_head", [False, True])
+def test_a_model_whose_tables_learned_is_the_same_model_from_its_checkpoint(relative_per_head: bool, relations: bool) -> None:
+    """Rows of its own, what features and waves add to them, and the relations; every parameter moved from where it began."""
+    torch.manual_seed(0)
+    model = Transformer(dataclasses.replace(TINY, relative_per_head=relative_per_head, relations=relations))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    ids = random_ids(2, 50)
+    again = Transformer.from_checkpoint(model.to_checkpoint())
+    torch.testing.assert_close(logits(again, ids), logits(model, ids), rtol=0, atol=1e-4)
+    assert not any(parameter.any() for name, parameter in again.named_parameters() if name.endswith(("_by_feature", "_by_wave")))
+
+
+def test_relations_of_a_new_model_change_nothing_and_learn() -> None:
+    """Their rows begin at zero; the state of each position follows from the ids of its own row alone."""
+    torch.manual_seed(0)
+    model = Transformer(dataclasses.replace(TINY, relations=True))
+    ids = random_ids(3, 40)
+    arrays = {name: array for name, array in model.to_checkpoint().arrays.items() if name in array_shapes(TINY)}
+    plain = Transformer.from_checkpoint(Checkpoint(TINY, arrays, {}))
+    torch.testing.assert_close(logits(model, ids), logits(plain, ids))
+    torch.autograd.backward(loss_of(model, ids))
+    assert gradient_of(model.relations).any()
+    with torch.no_grad():
+        model.relations.sub_(gradient_of(model.relations))
+        model.input_relations.normal_()
+    assert not torch.allclose(logits(model, ids), logits(plain, ids))
+    torch.testing.assert_close(logits(model, ids)[1:2], logits(model, ids[1:2]))
 
 
 @pytest.mark.parametrize(
     ("name", "parameters", "d_model", "n_heads", "n_layers"),
-    [("tiny", 107_104, 32, 2, 2), ("small", 7_905_920, 384, 6, 4), ("base", 20_067_840, 512, 8, 6), ("large", 58_285_312, 768, 12, 8)],
+    [("tiny", 148_640, 32, 2, 2), ("small", 8_404_352, 384, 6, 4), ("base", 20_732_416, 512, 8, 6), ("large", 59_282_176, 768, 12, 8)],
 )
 def test_the_sizes_by_name(name: str, parameters: int, d_model: int, n_heads: int, n_layers: int) -> None:
     config = SIZES[name]
     assert (config.d_model, config.n_heads, config.n_layers, config.window) == (d_model, n_heads, n_layers, 2048)
     assert config.n_parameters == parameters
-    assert not config.relative_per_head
-    with torch.device("meta"):
-        assert sum(parameter.numel() for parameter in Transformer(config).parameters()) == parameters
+    assert config.relations and not config.relative_per_head
 
 
 def test_there_are_no_other_sizes() -> None:

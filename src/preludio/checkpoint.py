@@ -77,10 +77,10 @@ class ModelConfig:
 
 
 SIZES: dict[str, ModelConfig] = {
-    "tiny": ModelConfig(d_model=32, n_heads=2, n_layers=2, d_ff=64),  # for tests
-    "small": ModelConfig(d_model=384, n_heads=6, n_layers=4, d_ff=1536),  # 7.9 M
-    "base": ModelConfig(d_model=512, n_heads=8, n_layers=6, d_ff=2048),  # 20.1 M
-    "large": ModelConfig(d_model=768, n_heads=12, n_layers=8, d_ff=3072),  # 58.3 M
+    "tiny": ModelConfig(d_model=32, n_heads=2, n_layers=2, d_ff=64, relations=True),  # for tests
+    "small": ModelConfig(d_model=384, n_heads=6, n_layers=4, d_ff=1536, relations=True),  # 8.4 M
+    "base": ModelConfig(d_model=512, n_heads=8, n_layers=6, d_ff=2048, relations=True),  # 20.7 M
+    "large": ModelConfig(d_model=768, n_heads=12, n_layers=8, d_ff=3072, relations=True),  # 59.3 M
 }
 
 

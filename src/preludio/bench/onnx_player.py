@@ -1,4 +1,7 @@
-"""The same model with a cache in ONNX Runtime: a graph of one step, built node by node."""
+"""The same model with a cache in ONNX Runtime: a graph of one step, built node by node.
+
+A model with relations is measured without them, and the player's name says so: what moves the musical state would be a program of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import numpy as np
 
 from preludio.bench.players import Seconds, random_ids
 from preludio.checkpoint import Arrays, Checkpoint
+
+WITHOUT_RELATIONS = ", without relations"
 
 
 class StepGraph:
@@ -98,7 +103,7 @@ class OnnxPlayer:
 
     def __init__(self, name: str, checkpoint: Checkpoint, threads: int) -> None:
         runtime: Any = importlib.import_module("onnxruntime")
-        self.name, self.threads = name, threads
+        self.name, self.threads = name + (WITHOUT_RELATIONS if checkpoint.config.relations else ""), threads
         options = runtime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 3
         graph = StepGraph(checkpoint)

@@ -127,8 +127,11 @@ void relations_add(const struct state *state, const float *products, float *logi
     add_named(products, state->direct, N_KEYS, logits + NOTE_ON), products += N_KEY_STATES;
     add_named(products, state->direct, N_KEYS, logits + NOTE_OFF), products += N_KEY_STATES;
     for (int i = 0; i < N_STRUCK; i++, products += N_INTERVALS) add_differences(products, state->bases[i], REACH, N_KEYS, logits + NOTE_ON);
-    for (int i = 0; i < 4; i++, products += N_INTERVALS) add_differences(products, state->bases[releases[i]], REACH, N_KEYS, logits + NOTE_OFF);
-    for (int i = 0; i < N_VELOCITIES; i++, products += 2 * BIN_REACH + 2) add_differences(products, velocities[i], BIN_REACH, N_BINS, logits + VELOCITY);
-    for (int i = 0; i < N_GAPS; i++, products += N_RHYTHMS) add_named(products, state->direct + N_KEYS + i * N_SHIFTS, N_SHIFTS, logits + TIME_SHIFT);
+    for (int i = 0; i < 4; i++, products += N_INTERVALS)
+        add_differences(products, state->bases[releases[i]], REACH, N_KEYS, logits + NOTE_OFF);
+    for (int i = 0; i < N_VELOCITIES; i++, products += 2 * BIN_REACH + 2)
+        add_differences(products, velocities[i], BIN_REACH, N_BINS, logits + VELOCITY);
+    for (int i = 0; i < N_GAPS; i++, products += N_RHYTHMS)
+        add_named(products, state->direct + N_KEYS + i * N_SHIFTS, N_SHIFTS, logits + TIME_SHIFT);
     add_tonality(products, state->shares, logits + NOTE_ON);
 }

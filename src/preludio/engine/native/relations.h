@@ -1,10 +1,11 @@
-/* The musical state of a sequence and what the output relations add to its logits: the same as `preludio.tokens.relations`, which explains it. */
+/* The musical state of a sequence and what the output relations add to its logits: the same as `preludio.tokens.relations`, which explains
+   it. */
 #ifndef PRELUDIO_RELATIONS_H
 #define PRELUDIO_RELATIONS_H
 
 #include <stdint.h>
 
-enum { NOTE_ON = 0, NOTE_OFF = 128, TIME_SHIFT = 256, VELOCITY = 356, PAD = 388, WITH_RELATIONS = 391 /* ids of the vocabulary that they are made for */ };
+enum { NOTE_ON = 0, NOTE_OFF = 128, TIME_SHIFT = 256, VELOCITY = 356, PAD = 388, WITH_RELATIONS = 391 /* ids */ };
 enum { N_KEYS = 128, N_SHIFTS = VELOCITY - TIME_SHIFT, N_BINS = PAD - VELOCITY, N_CLASSES = 12 };
 enum { N_STRUCK = 4, N_RELEASED = 2, N_VELOCITIES = 4, N_BASES = N_STRUCK + N_RELEASED + N_VELOCITIES, N_GAPS = 3, N_HALF_LIVES = 3 };
 enum { N_AGES = 10, N_KEY_STATES = 1 + 2 * N_AGES, REACH = 36, N_INTERVALS = 2 * REACH + 2, BIN_REACH = N_BINS - 1, N_RHYTHMS = 50 };
