@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law
 
-from preludio.compose.options import SamplingOptions
 from preludio.compose.request import Request
 from preludio.compose.sampling import COLDEST, Dice, Draw, Filters, keep_likeliest, likeliest_strikes, sample, temper
 from preludio.engine import native
 from preludio.engine.native.library import library
 from preludio.engine.native.room import CHOICE_FIELDS
 from preludio.errors import RequestError
+from preludio.sampling_options import SamplingOptions
 from preludio.tokens import VOCAB_SIZE, IdSet
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the package was built without a C compiler")

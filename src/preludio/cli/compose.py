@@ -10,7 +10,9 @@ import typer
 
 from preludio.cli.output import AsJson, progress_bar, say_note, say_result
 from preludio.cli.pieces import OutputPath, Outputs, Overwrite, Remarks, described, read, stem_of, summary, write
+from preludio.cli.sampling import MinP, StrikeTopP, Temperature, TopK, TopP
 from preludio.errors import RequestError
+from preludio.sampling_options import SamplingOptions
 
 if TYPE_CHECKING:
     from preludio.checkpoint import Checkpoint
@@ -29,10 +31,11 @@ def compose(  # its parameters are the command's options
     seconds: Annotated[float, typer.Option(metavar="S", help="How much to compose; the piece ends at the next rest.")] = 60.0,
     seed: Annotated[int | None, typer.Option(metavar="N", help="One seed, one piece; without it, a new one each time.")] = None,
     variations: Annotated[int, typer.Option(metavar="K", help="K takes at once: PATH-1, PATH-2 ...")] = 1,
-    temperature: Annotated[float, typer.Option(metavar="T", help="Under 1 calmer, over 1 wilder; 0 takes the likeliest always.")] = 1.0,
-    top_k: Annotated[int, typer.Option(metavar="K", help="Draw among the K likeliest events; 0 for all.")] = 0,
-    top_p: Annotated[float, typer.Option(metavar="P", help="Draw among the likeliest events of total probability P; 1 for all.")] = 1.0,
-    min_p: Annotated[float, typer.Option(metavar="M", help="Leave out events less than M times as likely as the likeliest.")] = 0.0,
+    temperature: Temperature = SamplingOptions.temperature,
+    top_k: TopK = SamplingOptions.top_k,
+    top_p: TopP = SamplingOptions.top_p,
+    min_p: MinP = SamplingOptions.min_p,
+    strike_top_p: StrikeTopP = SamplingOptions.strike_top_p,
     model: Annotated[str, typer.Option(metavar="NAME|DIR", help="A bundled model, or a directory with one.")] = "small",
     engine: Annotated[str, typer.Option(metavar="NAME", help=ENGINE_HELP)] = "auto",
     keep_silence: Annotated[bool, typer.Option("--keep-silence", help="Go on after the prompt's last silence, not before it.")] = False,
@@ -56,6 +59,7 @@ def compose(  # its parameters are the command's options
         top_k=top_k,
         top_p=top_p,
         min_p=min_p,
+        strike_top_p=strike_top_p,
         keep_silence=keep_silence,
     )
     require_playable(request)

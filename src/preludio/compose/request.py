@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from preludio.compose.options import SamplingOptions, is_number, is_whole
 from preludio.errors import RequestError
 from preludio.performance import Performance
+from preludio.sampling_options import SamplingOptions, is_number, is_whole
 
 MAX_SECONDS = 24 * 3600.0
 MAX_VARIATIONS = 64  # each keeps a cache of its own

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from preludio.compose import Composer, Note, Request
 from preludio.performance import Performance
+from preludio.sampling_options import OPTION_NAMES, SamplingOptions
 from preludio.studio.models import Models
 from preludio.studio.music import COMPOSED, Beginning, Music, Row, Strikes, pack, wire
 from preludio.studio.store import Changed, NewVersion, Store
@@ -27,17 +29,14 @@ class Wish:
     """What to compose: the fields of `preludio.Request` that the page shows."""
 
     seconds: float = 60.0
-    temperature: float = 1.0
-    top_p: float = 1.0
-    min_p: float = 0.0
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
     seed: int | None = None  # None for a new one each time
     takes: int = 1
     model: str | None = None  # its name; None for the default
 
     def request(self, prompt: Performance | None, prompt_seconds: float | None = None) -> Request:
         seed = secrets.randbelow(1_000_000) if self.seed is None else self.seed
-        filters = {"temperature": self.temperature, "top_p": self.top_p, "min_p": self.min_p}
-        return Request(prompt, prompt_seconds, self.seconds, seed, self.takes, **filters)  # type: ignore[arg-type]
+        return Request(prompt, prompt_seconds, self.seconds, seed, self.takes, **dataclasses.asdict(self.sampling))
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class Studio:
 
     def _begin(self, place: Place, head: int | None, beginning: Beginning, prompt_ms: int, work: Work) -> Draft:
         kind, request = "compose" if beginning.prompt is None else "again", work.request
-        wishes = {name: getattr(request, name) for name in ("seconds", "seed", "temperature", "top_p", "min_p")} | {"model": work.model}
+        wishes = {name: getattr(request, name) for name in ("seconds", "seed", *OPTION_NAMES)} | {"model": work.model}
         drafts = [
             NewVersion(kind, beginning.kept, beginning.from_ms, prompt_ms, wishes | {"take": take}, finished=False)
             for take in range(request.variations)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from preludio.sampling_options import OPTION_NAMES, SamplingOptions, limits_of
 from preludio.studio.composing import Wish
 from preludio.studio.titles import MAX_TITLE, one_line
 
@@ -34,21 +35,29 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
+def _sampling(name: str, *, ge: float | None = None, le: float | None = None) -> Any:
+    """Return the field of an option of sampling, within what the page offers."""
+    limits = limits_of(name)
+    return Field(
+        getattr(SamplingOptions, name), ge=limits.low if ge is None else ge, le=limits.high if le is None else le, description=limits.text
+    )
+
+
 class Shape(Strict):
     """How to compose."""
 
     seconds: float = Field(60, ge=1, le=MAX_SECONDS, description="how much to compose; it ends at a rest soon after")
-    temperature: float = Field(
-        1, ge=0.5, le=1.5, description="lower: likelier, more predictable events; higher: less likely, more surprising"
-    )
-    top_p: float = Field(1, ge=0.5, le=1, description="only the likeliest events that together have this probability")
-    min_p: float = Field(0, ge=0, le=0.5, description="only events at least this fraction as likely as the likeliest")
+    temperature: float = _sampling("temperature", ge=0.5, le=1.5)
+    top_p: float = _sampling("top_p", ge=0.5)
+    min_p: float = _sampling("min_p", le=0.5)
+    strike_top_p: float = _sampling("strike_top_p", ge=0.5)
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="one seed, one piece; none: a new one each time")
 
     model: ModelName | None = Field(None, description="one of `GET /api/models`; none: the first of them")
 
     def wish(self, takes: int = 1) -> Wish:
-        return Wish(self.seconds, self.temperature, self.top_p, self.min_p, self.seed, takes, self.model)
+        sampling = SamplingOptions(**self.model_dump(include=set(OPTION_NAMES)))
+        return Wish(self.seconds, sampling, self.seed, takes, self.model)
 
 
 class ComposeWish(Shape):

@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float32]
 MOST_IDS = 1024
 _OPTIONS = {"temperature": "d", "top_p": "d", "min_p": "d", "strike_top_p": "d", "top_k": "q"}
 CHOICE_FIELDS = _OPTIONS | {"chance": "d", "allowed": f"{MOST_IDS // 8}s"}
-"""`struct choice` of preludio.h: the options of sampling in the order of `preludio.compose.options`, then what differs with each event."""
+"""`struct choice` of preludio.h: the options of sampling in the order of `preludio.sampling_options`, then what differs with each event."""
 
 _FILTERS = struct.Struct("=" + "".join(_OPTIONS.values()))
 CHOICE_BYTES = struct.calcsize("=" + "".join(CHOICE_FIELDS.values()))

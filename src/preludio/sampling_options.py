@@ -66,6 +66,9 @@ class SamplingOptions:
 _LIMITS: dict[str, Limits] = {each.name: each.metadata["limits"] for each in dataclasses.fields(SamplingOptions)}
 
 
+OPTION_NAMES: tuple[str, ...] = tuple(_LIMITS)
+
+
 def limits_of(name: str) -> Limits:
     """Return what the option of that name may be."""
     return _LIMITS[name]
