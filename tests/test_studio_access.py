@@ -58,7 +58,20 @@ def a_loop_of_all(page: Page) -> None:
     page.locator("#loop-all").press("Enter")
 
 
+def editing(page: Page) -> None:
+    """With falling notes, and the menu of the piece."""
+    page.locator("#edit").press("Enter")
+    page.locator("#falling-on").press("Enter")
+    page.evaluate("() => { preludio.editing.chosen = preludio.player.notes[3]; document.getElementById('piece-menu').open = true; }")
+    until(page, "preludio.editing.on && preludio.falling.on")
+
+
+def shortcuts(page: Page) -> None:
+    page.evaluate("() => { document.getElementById('piece-menu').open = false; document.getElementById('shortcuts').showModal(); }")
+
+
 def from_a_file(page: Page) -> None:
+    page.evaluate("() => { document.getElementById('shortcuts').close(); preludio.editing.turn(false); }")
     choose(page, "begin", "file")
 
 
@@ -103,7 +116,8 @@ def none_found(page: Page) -> None:
 
 
 STATES: list[Callable[[Page], None]] = [
-    ready, a_loop, a_loop_of_all, from_a_file, from_a_theme, counting_in, nothing_played, duet, offline, my_pieces, none_found
+    ready, a_loop, a_loop_of_all, editing, shortcuts, from_a_file, from_a_theme, counting_in, nothing_played, duet, offline, my_pieces,
+    none_found,
 ]  # fmt: skip
 
 
