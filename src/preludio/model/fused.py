@@ -7,8 +7,12 @@ for the output relations. Without a compiler, or for other tensors, plain PyTorc
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
+import platform
 import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,27 +27,64 @@ _loaded = False
 
 
 def build() -> str | None:
-    """Compiles and loads the operator (half a minute the first time, then nothing); returns why it cannot be had, or None.
-
-    From then on `takes` says yes to what it can do.
-    """
+    """Compile and load the operators: half a minute the first time, then nothing. Return why they cannot be had, or None."""
     global _loaded
     if _loaded:
         return None
-    from torch.utils import cpp_extension
-
-    os.environ.setdefault("TORCH_CUDA_ARCH_LIST", "")  # nothing here is for a GPU
     try:
-        sources = [str(source) for source in SOURCES]
-        cpp_extension.load("preludio_fused", sources, extra_cflags=FLAGS, extra_ldflags=["-fopenmp"], is_python_module=False, verbose=False)
-    except (RuntimeError, OSError, ImportError, subprocess.SubprocessError) as error:
-        return str(error).strip().splitlines()[0]
+        torch.ops.load_library(_library())
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        return (str(getattr(error, "stderr", "")) or str(error)).strip().splitlines()[0]
     for name in OPERATORS.values():
         torch.library.register_fake(f"preludio::{name}")(_shapes)
         torch.library.register_fake(f"preludio::{name}_backward")(_gradient_shapes)
         torch.library.register_autograd(f"preludio::{name}", functools.partial(_backward, name), setup_context=_keep)
     _loaded = True
     return None
+
+
+def _library() -> Path:
+    """Return the compiled library, in the user's cache, under a name that says what it was made of.
+
+    Each process that finds none compiles its own and renames it into place: no lock, which a killed process would leave behind.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "preludio"
+    library = cache / f"operators-{_made_of()}.so"
+    if not library.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as folder:
+            beside = Path(folder) / library.name
+            with ThreadPoolExecutor() as pool:
+                objects = list(pool.map(functools.partial(_compile, Path(folder)), SOURCES))
+            torch_lib = Path(torch.__file__).parent / "lib"
+            libraries = [f"-L{torch_lib}", f"-Wl,-rpath,{torch_lib}", "-ltorch_cpu", "-ltorch", "-lc10", "-fopenmp"]
+            _run(["-shared", *map(str, objects), *libraries, "-o", str(beside)])
+            beside.replace(library)
+    return library
+
+
+def _compile(folder: Path, source: Path) -> Path:
+    from torch.utils import cpp_extension
+
+    target = folder / f"{source.stem}.o"
+    abi = f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}"
+    includes = [f"-I{path}" for path in cpp_extension.include_paths()]
+    _run([*FLAGS, "-std=c++20", "-fPIC", abi, *includes, "-c", str(source), "-o", str(target)])
+    return target
+
+
+def _run(arguments: list[str]) -> None:
+    subprocess.run([os.environ.get("CXX", "c++"), *arguments], check=True, capture_output=True, text=True)
+
+
+def _made_of() -> str:
+    """Return a digest of the sources, the flags, PyTorch's version and what the processor can do."""
+    cpu = Path("/proc/cpuinfo")
+    flags = next((line for line in cpu.read_text().splitlines() if line.startswith("flags")), "") if cpu.is_file() else platform.processor()
+    digest = hashlib.sha256("\0".join([*FLAGS, torch.__version__, flags, platform.machine()]).encode())
+    for source in SOURCES:
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def loaded() -> bool:
