@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from preludio.bench.decoders import Seconds
 from preludio.bench.measure import AROUND, PIECES, Figure
-from preludio.bench.players import Seconds
 from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
 from preludio.compose import Composer, Request
-from preludio.engine import Draw, Logits
+from preludio.engine import Logits, Sampler
 from preludio.engine.native import NativeEngine
 
 N = PIECES[-1]
@@ -88,11 +88,11 @@ class Listening:
         self._twin.feed(ids)
         return self._session.feed(ids)
 
-    def begin(self, ids: Sequence[int]) -> None:
-        self._session.begin(ids)
+    def begin_step(self, ids: Sequence[int]) -> None:
+        self._session.begin_step(ids)
         self._ids += ids
 
-    def draw(self, draws: Sequence[Draw]) -> list[int]:
+    def draw(self, draws: Sequence[Sampler]) -> list[int]:
         drawn = self._session.draw(draws)
         returned = time.perf_counter()
         self.composed.append(returned - self._left)

@@ -24,13 +24,13 @@ from typing import Any
 import numpy as np
 
 from preludio.corpus.clean import RULES, clean
-from preludio.corpus.decide import Choice, decide
 from preludio.corpus.entry import Entry, Source
-from preludio.corpus.examine import HELD_OUT, Examination
+from preludio.corpus.examination import HELD_OUT, Examination
 from preludio.corpus.fingerprint import fingerprint
-from preludio.corpus.prepare import Options, Prepared, prepare
-from preludio.corpus.shards import SPLITS, Encoded, Shards, write_shards
+from preludio.corpus.prepare import PrepareOptions, PrepareResult, prepare
+from preludio.corpus.shards import SPLITS, EncodedPiece, Shards, write_shards
 from preludio.corpus.sources import open_source
+from preludio.corpus.split_decisions import SplitOptions, decide_splits
 from preludio.errors import PreludioWarning
 from preludio.tokens import encode
 from preludio.train.windows import Windows
@@ -91,13 +91,13 @@ def stages(maestro: Path, scratch: Path) -> None:
     clocks = {name: Clock() for name in ("read MIDI", "clean (training split only)", "encode", "fingerprint")}
     for entry in here:
         _one(source, entry, clocks)
-    examination = Examination([source], Options().rules, scratch / "stages")
+    examination = Examination([source], PrepareOptions().rules, scratch / "stages")
     clocks["all of it, with batches saved"] = clocked(lambda: list(examination.run(1)))
     facts, landmarks = zip(*examination.light(), strict=True)
-    clocks["decide (duplicates, leaks)"] = clocked(lambda: decide(facts, landmarks, Choice()))
-    verdicts = decide(facts, landmarks, Choice())
+    clocks["decide (duplicates, leaks)"] = clocked(lambda: decide_splits(facts, landmarks, SplitOptions()))
+    verdicts = decide_splits(facts, landmarks, SplitOptions())
     pieces = (
-        Encoded(verdict.split, "maestro", one.facts.entry.name, "", "", one.facts.n_notes, one.ids)
+        EncodedPiece(verdict.split, "maestro", one.record.entry.name, "", "", one.record.n_notes, one.ids)
         for one, verdict in zip(examination.results(), verdicts, strict=True)
         if verdict.split
     )
@@ -187,7 +187,7 @@ def report(datasets: Path, scratch: Path, processes: int) -> None:
     """MAESTRO and the GiantMIDI sample in one run."""
     sources = [datasets / "maestro-v3.0.0", datasets / "giantmidi-piano-sample"]
     result = prepare(sources, scratch / "both", processes=processes)
-    rows = list(zip(result.facts, result.verdicts, strict=True))
+    rows = list(zip(result.records, result.decisions, strict=True))
     print("\n## MAESTRO and the GiantMIDI sample in one run\n")
     print("| MAESTRO | files in its table | here | kept | notes | expected |\n|---|---|---|---|---|---|")
     for split in SPLITS:
@@ -203,10 +203,10 @@ def report(datasets: Path, scratch: Path, processes: int) -> None:
     _leaks(result)
 
 
-def _leaks(result: Prepared) -> None:
-    reasons = [verdict.reason for verdict in result.verdicts if verdict.kind == "leak"]
+def _leaks(result: PrepareResult) -> None:
+    reasons = [verdict.reason for verdict in result.decisions if verdict.kind == "leak"]
     by = {name: sum(f"by its {name}:" in reason for reason in reasons) for name in ("music", "title")}
-    kept = [one.entry.name for one, v in zip(result.facts, result.verdicts, strict=True) if v.split and one.entry.source == "giantmidi"]
+    kept = [one.entry.name for one, v in zip(result.records, result.decisions, strict=True) if v.split and one.entry.source == "giantmidi"]
     print(f"\nLeaks known by their music {by['music']}, by their title alone {by['title']}.")
     print(f"Of GiantMIDI there remains: {'; '.join(kept) or 'nothing'}.")
 

@@ -39,10 +39,10 @@ import choosing
 import numpy as np
 
 from preludio import checkpoint
-from preludio.bench import Guest, Played, Row, everyone, picture, play, table
-from preludio.bench.candidates import PADDED, SO_FAR
+from preludio.bench import Candidate, Row, RunMeasurement, list_candidates, measure_run, picture, table
+from preludio.bench.candidates import PADDED, WHOLE_PREFIX
+from preludio.bench.decoders import Decoder, EngineDecoder, random_checkpoint
 from preludio.bench.measure import PIECES, Figure
-from preludio.bench.players import EnginePlayer, Player, random_checkpoint
 from preludio.checkpoint import SIZES
 from preludio.engine.native import PRECISIONS, NativeEngine
 from preludio.engine.native.library import library
@@ -187,23 +187,23 @@ def measure(chosen: Sequence[Measurement], records: Records, arguments: argparse
 # --- playing ------------------------------------------------------------------------------------------------------------------------
 
 
-def guests(arguments: argparse.Namespace) -> list[Guest]:
-    return everyone(SIZES[arguments.size], arguments.threads, TAKES, others=True)
+def guests(arguments: argparse.Namespace) -> list[Candidate]:
+    return list_candidates(SIZES[arguments.size], arguments.threads, TAKES, others=True)
 
 
-def seat(guest: Guest) -> str:
+def seat(guest: Candidate) -> str:
     return f"{guest.name}, {guest.threads} threads, {guest.batch} takes"
 
 
-def arrived(guest: Guest) -> Player:
+def arrived(guest: Candidate) -> Decoder:
     """Its first steps are not counted: they wake threads and touch memory for the first time."""
-    player = guest.come()
-    player.play(16)
+    player = guest.build()
+    player.decode(16)
     return player
 
 
-def played(player: Callable[[], Player], _: int) -> Found:
-    found = play(player(), N)
+def played(player: Callable[[], Decoder], _: int) -> Found:
+    found = measure_run(player(), N)
     return {**found._asdict(), "seconds": found.seconds.round(7).tolist()}
 
 
@@ -215,8 +215,8 @@ def rows(measurements: Sequence[Measurement], records: Records, arguments: argpa
         row = Row(guest.name, guest.threads, guest.batch)
         for line in by_name[seat(guest)]:
             step_bytes, read = ({int(context): number for context, number in line[key].items()} for key in ("step_bytes", "read"))
-            row.add(Played(np.array(line["seconds"]), line["prompt_seconds"], step_bytes, read))
-        found += [row] if row.takes else []
+            row.add(RunMeasurement(np.array(line["seconds"]), line["prompt_seconds"], step_bytes, read))
+        found += [row] if row.runs else []
     return found
 
 
@@ -224,7 +224,7 @@ def ratios(found: Sequence[Row], threads: int) -> Iterator[str]:
     """int8 beside each of the others, over a whole piece."""
     ours = next((row for row in found if (row.name, row.threads, row.batch) == ("native:int8", threads, 1)), None)
     for row in found if ours else []:
-        if ours and (row.name in (SO_FAR, PADDED) or row.name.startswith(("transformers", "ONNX"))) and row.threads == threads:
+        if ours and (row.name in (WHOLE_PREFIX, PADDED) or row.name.startswith(("transformers", "ONNX"))) and row.threads == threads:
             times = ", ".join(f"{ours.piece(n).median / row.piece(n).median:,.1f} of {n:,}" for n in PIECES)
             yield f"native:int8 is so many times as fast as {row.name} over a piece: {times}"
 
@@ -239,9 +239,9 @@ def instruction_sets(threads: int) -> list[tuple[str, str, int]]:
 
 def piece_speed(size: str, precision: str, threads: int, instructions: str = "", n: int = SHORT) -> float:
     """Events a second over a piece of n."""
-    player = EnginePlayer(NativeEngine(random_checkpoint(SIZES[size]), precision, threads, instructions), threads)
-    player.play(16)
-    return n / float(player.play(n).sum())
+    player = EngineDecoder(NativeEngine(random_checkpoint(SIZES[size]), precision, threads, instructions), threads)
+    player.decode(16)
+    return n / float(player.decode(n).sum())
 
 
 def short_piece(size: str, precision: str, threads: int, instructions: str, _: int) -> Found:

@@ -28,12 +28,12 @@ from histograms import Histogram, drawn
 
 from preludio.corpus.entry import Entry
 from preludio.corpus.fingerprint import Fingerprint, fingerprint
-from preludio.corpus.matching import FEWEST, SAME_PERFORMANCE, SAME_WORK, UNLIKE, Index, Likeness, compare, pairs
+from preludio.corpus.matching import MIN_LANDMARKS, NO_SIMILARITY, SAME_PERFORMANCE, SAME_WORK, Index, Similarity, compare, pairs
 from preludio.midi import read_midi
 from preludio.performance import Performance, crop, pack_notes, quantise, stretch, transpose
 
 Pair = tuple[int, int]
-Pairs = dict[Pair, Likeness]
+Pairs = dict[Pair, Similarity]
 Floats = npt.NDArray[np.float64]
 
 LEAST = 0.001  # evidence under this is one bar of the histogram
@@ -127,7 +127,7 @@ def print_works(maestro: Set) -> tuple[Floats, Floats]:
     heard = {pair: like for pair, like in different.items() if wrong.keys() & set(pair)}
     clear = np.array([weight(like) for pair, like in different.items() if pair not in heard])
     n_different = sum(not one & other for one, other in combinations(people, 2)) - len(heard)
-    evidence = np.array([weight(likeness.get(pair, UNLIKE)) for pair in same])
+    evidence = np.array([weight(likeness.get(pair, NO_SIMILARITY)) for pair in same])
     print(f"{len(same):,} pairs of one title, {n_different:,} pairs without a common composer.")
     print(f"Left out as label noise: {noise} pairs under {len(split)} titles that one recital spreads over several files (movements,")
     print(f"parts), {len(NOT_ONE_WORK)} pair of two works under one title, and {len(wrong)} files under a wrong composer")
@@ -138,7 +138,7 @@ def print_works(maestro: Set) -> tuple[Floats, Floats]:
         mark = "**" if threshold == SAME_WORK else ""
         print(f"| {mark}{threshold:g}{mark} | {hits:,} ({100 * hits / len(same):.2f} %) | {false} | {100 * hits / (hits + false):.2f} % |")
     print("\nThe least alike of one title:\n")
-    print_pairs(maestro, sorted(same, key=lambda pair: likeness.get(pair, UNLIKE).evidence)[:6], likeness)
+    print_pairs(maestro, sorted(same, key=lambda pair: likeness.get(pair, NO_SIMILARITY).evidence)[:6], likeness)
     print("\nThe most alike of different composers:\n")
     ranked = sorted(different, key=lambda pair: -different[pair].evidence)
     print_pairs(maestro, [pair for pair in ranked if pair not in heard][:6], likeness)
@@ -179,8 +179,8 @@ def wrongly_named(entry: Entry) -> tuple[str, str, int] | None:
     return None if is_nocturne else next(named, None)
 
 
-def weight(likeness: Likeness) -> float:
-    return likeness.evidence if likeness.in_order >= FEWEST else 0.0
+def weight(likeness: Similarity) -> float:
+    return likeness.evidence if likeness.in_order >= MIN_LANDMARKS else 0.0
 
 
 def all_likeness(fingerprints: Sequence[Fingerprint]) -> Pairs:
@@ -197,7 +197,7 @@ def all_likeness(fingerprints: Sequence[Fingerprint]) -> Pairs:
 def print_pairs(maestro: Set, shown: Sequence[Pair], likeness: Pairs) -> None:
     print("| evidence | landmarks in order | share | one | other |\n|---|---|---|---|---|")
     for one, other in shown:
-        like = likeness.get((one, other), UNLIKE)
+        like = likeness.get((one, other), NO_SIMILARITY)
         cells = [f"{like.evidence:.2f}", str(like.in_order), f"{100 * like.containment:.1f} %"]
         print(f"| {' | '.join([*cells, called(maestro, one), called(maestro, other)])} |")
 

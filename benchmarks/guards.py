@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from codec import machine, maestro_files
 
-from preludio.compose.rules import Ending, FewKeysGuard, LoopGuard, Rule, SilenceGuard, guards
+from preludio.compose.rules import Ending, FewKeysGuard, LoopGuard, SamplingRule, SilenceGuard, degeneration_guards
 from preludio.errors import PreludioWarning
 from preludio.midi import read_midi
 from preludio.tokens import NOTE_OFF, TIME_SHIFT, VELOCITY, Ids, encode
@@ -128,11 +128,11 @@ def shares(piece: Music, n_keys: int) -> Ints:
     return result
 
 
-def heard_by(rule: Rule, piece: Music) -> int:
+def heard_by(rule: SamplingRule, piece: Music) -> int:
     """Hits, counted by the class itself."""
     hits = 0
     for token in piece.ids.tolist():
-        hits += rule.barred >> token & 1
+        hits += rule.forbidden >> token & 1
         rule.push(token)
     return hits
 
@@ -141,7 +141,7 @@ def late_strikes(piece: Music) -> int:
     """Hits of the silence guard by the class: strikes before which it had forbidden a shift of time."""
     guard, hits, late = SilenceGuard(), 0, False
     for token in piece.ids.tolist():
-        late |= bool(guard.barred >> token & 1)
+        late |= bool(guard.forbidden >> token & 1)
         if token < NOTE_OFF:
             hits, late = hits + late, False
         guard.push(token)
@@ -149,7 +149,7 @@ def late_strikes(piece: Music) -> int:
 
 
 def check(pieces: Sequence[Music]) -> None:
-    _, events, keys, few = guards()
+    _, events, keys, few = degeneration_guards()
     assert isinstance(events, LoopGuard) and isinstance(keys, LoopGuard) and isinstance(few, FewKeysGuard)
     for piece in pieces:
         assert late_strikes(piece) == silence_hits(piece)
@@ -162,7 +162,9 @@ def check(pieces: Sequence[Music]) -> None:
 
 def loop_settings() -> list[tuple[int, int, int, int]]:
     """(ids below this are heard, longest period, setback, limit) of the two loop guards."""
-    return [(guard.last, guard.longest_period, guard.setback, guard.limit) for guard in guards() if isinstance(guard, LoopGuard)]
+    return [
+        (guard.last, guard.longest_period, guard.setback, guard.limit) for guard in degeneration_guards() if isinstance(guard, LoopGuard)
+    ]
 
 
 def items_of(piece: Music, heard: int) -> npt.NDArray[np.int16]:

@@ -21,7 +21,7 @@ from fingerprints import Set, read, table
 from preludio.corpus.entry import Entry
 from preludio.corpus.giantmidi import parse_name
 from preludio.corpus.matching import Index, pairs
-from preludio.corpus.works import Guard, same_title, work
+from preludio.corpus.works import LeakDetector, same_title, work
 
 HELD_OUT_WORKS = {  # of the GiantMIDI sample, checked by hand against the table: file -> the split that holds the work out
     **dict.fromkeys(
@@ -49,7 +49,7 @@ def main() -> int:
     names = sorted((args.data / "giantmidi-piano-sample" / "midis").glob("*.mid"))
     giantmidi = read(names[0].parent, [Entry("giantmidi", path.name, None, *parse_name(path.stem)) for path in names])
     heard = dict(zip((entry.name for entry in maestro.entries), maestro.fingerprints, strict=True))
-    guard = Guard([(entry, heard.get(entry.name)) for entry in everything if entry.split != "train"])
+    guard = LeakDetector([(entry, heard.get(entry.name)) for entry in everything if entry.split != "train"])
     print(f"{machine()}\n")
     print_guard(giantmidi, guard)
     print_duplicates(maestro, giantmidi)
@@ -58,7 +58,7 @@ def main() -> int:
     return 0
 
 
-def print_guard(giantmidi: Set, guard: Guard) -> None:
+def print_guard(giantmidi: Set, guard: LeakDetector) -> None:
     counts: Counter[str] = Counter()
     for entry, landmarks in zip(giantmidi.entries, giantmidi.fingerprints, strict=True):
         by = {leak.by for leak in guard.leaks(entry, landmarks)}
@@ -83,7 +83,7 @@ def print_duplicates(maestro: Set, giantmidi: Set) -> None:
         print(f"- `{giantmidi.entries[other].name}` is part of `{giantmidi.entries[one].name}`")
 
 
-def print_own_leaks(maestro: Set, guard: Guard) -> None:
+def print_own_leaks(maestro: Set, guard: LeakDetector) -> None:
     """What the guard says of MAESTRO's own training split."""
     titles: dict[str, Counter[str]] = defaultdict(Counter)
     by_music = 0

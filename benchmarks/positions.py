@@ -38,9 +38,9 @@ from preludio.model.relations import States
 from preludio.model.transformer import Layer
 from preludio.tokens import PAD
 from preludio.train.config import TrainConfig
+from preludio.train.distributed_context import has_bfloat16
 from preludio.train.optimisers import Optimisers
 from preludio.train.windows import Windows
-from preludio.train.world import has_bfloat16
 
 TRAINED, SCORED, BIN = 512, 1024, 64
 SHAPE = ModelConfig(d_model=192, n_heads=3, n_layers=4, d_ff=768, window=TRAINED)

@@ -65,7 +65,7 @@ def blocked(qkv: Tensor, relative: Tensor, window: int) -> Tensor:
 
 
 def fused_alone(qkv: Tensor, relative: Tensor, window: int) -> Tensor:
-    if not fused.takes(qkv, window):
+    if not fused.supports(qkv, window):
         raise SystemExit("the fused operator does not take these tensors: a head must be a multiple of 32 wide")
     mixed: Tensor = fused.attend(qkv, relative)
     return mixed

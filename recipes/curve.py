@@ -14,7 +14,7 @@ def main() -> None:
     parser.add_argument("log", type=Path)
     parser.add_argument("picture", type=Path)
     arguments = parser.parse_args()
-    write_atomically(arguments.picture, curve.drawn(log.read(arguments.log)).encode())
+    write_atomically(arguments.picture, curve.curve_svg(log.read(arguments.log)).encode())
 
 
 if __name__ == "__main__":

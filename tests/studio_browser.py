@@ -140,7 +140,7 @@ def going_round(page: Page) -> None:
 
 def duet_ended(page: Page) -> None:
     page.click("#duet")
-    until(page, "!preludio.duet.on && preludio.piece?.kind === 'duet' && !preludio.duet.journal.waiting")
+    until(page, "!preludio.duet.on && preludio.piece?.kind === 'duet' && !preludio.duet.outbox.waiting")
 
 
 def recording_ended(page: Page) -> None:
@@ -150,7 +150,7 @@ def recording_ended(page: Page) -> None:
 
 
 def kept(page: Page) -> None:
-    until(page, "!preludio.recorder.on && !preludio.recorder.journal.waiting && !document.getElementById('use-row').hidden")
+    until(page, "!preludio.recorder.on && !preludio.recorder.outbox.waiting && !document.getElementById('use-row').hidden")
 
 
 # The loudest sample that goes to the loudspeaker, for half a second.

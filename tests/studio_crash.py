@@ -55,7 +55,7 @@ def compose(server: Server, told: Told, **wish: Any) -> None:
             elif kind == "started" and value:
                 event = json.loads(value)
                 piece, versions = event["piece"]["id"], event["versions"]
-                told.versions |= {(piece, version): Counter(tuple(row) for row in event["kept"]) for version in versions}
+                told.versions |= {(piece, version): Counter(tuple(row) for row in event["prefix"]) for version in versions}
             elif kind == "notes" and value:
                 for take, rows in json.loads(value)["takes"].items():
                     told.versions[piece, versions[int(take)]].update(tuple(row) for row in rows)

@@ -1,4 +1,4 @@
-"""The house rules (DESIGN.md): a room imports only rooms below it, and composing needs no torch."""
+"""The rules of the architecture (DESIGN.md): a package imports only packages below it, and composing needs no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONFIG = ROOT / "pyproject.toml"
 WITH_TORCH = {"bench", "model", "train"}
 
 
-def rooms() -> set[str]:
+def packages() -> set[str]:
     found = {path.stem for path in SOURCE.glob("*.py")} | {path.parent.name for path in SOURCE.glob("*/__init__.py")}
     return found - {"__init__"}
 
@@ -41,7 +41,7 @@ def python(program: str, *arguments: str, cwd: Path) -> str:
     return ran.stdout
 
 
-def test_a_room_imports_only_rooms_below_it() -> None:
+def test_a_package_imports_only_packages_below_it() -> None:
     ran = lint(SOURCE.parent)
     assert ran.returncode == 0, ran.stdout
 
@@ -51,20 +51,20 @@ def test_the_contracts_notice(tmp_path: Path) -> None:
     shutil.copytree(
         SOURCE, tmp_path / "preludio", ignore=lambda _, names: [name for name in names if "." in name and not name.endswith(".py")]
     )
-    for room, breach in {
+    for package, breach in {
         "performance.py": "from preludio import midi",  # upwards
         "render/svg.py": "from preludio import compose",  # across
         "engine/numpy_engine.py": "from preludio.tokens import END",  # the engine knows nothing of music
         "compose/take.py": "from preludio.model import Transformer",  # torch by a detour
-        "kitchen.py": "",  # a room that is in no list
+        "kitchen.py": "",  # a package that is in no list
     }.items():
-        with (tmp_path / "preludio" / room).open("a", encoding="utf-8") as file:
+        with (tmp_path / "preludio" / package).open("a", encoding="utf-8") as file:
             file.write(f"\n{breach}\n")
     ran = lint(tmp_path)
     assert ran.returncode != 0
     broken = [line.partition(" BROKEN")[0] for line in ran.stdout.splitlines() if " BROKEN" in line]
     assert [name.split(":")[0] for name in broken] == [
-        "A room imports only rooms below it",
+        "A package imports only packages below it",
         "No import circles inside a package",
         "Who may read and write MIDI",
         "Who may know the vocabulary",
@@ -77,7 +77,7 @@ def test_the_contracts_notice(tmp_path: Path) -> None:
 def test_each_room_but_those_that_train_is_held_to_be_free_of_torch() -> None:
     contracts = tomllib.loads(CONFIG.read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
     (sources,) = (contract["source_modules"] for contract in contracts if contract.get("forbidden_modules") == ["torch"])
-    assert {source.removeprefix("preludio.") for source in sources} == rooms() - WITH_TORCH
+    assert {source.removeprefix("preludio.") for source in sources} == packages() - WITH_TORCH
 
 
 COMPOSE = """
@@ -109,11 +109,11 @@ def test_the_program_starts_without_what_it_may_not_need(tmp_path: Path) -> None
 
 
 def test_torch_is_not_imported_where_a_module_begins() -> None:
-    """Outside the rooms that train, ruff's TID253 says so while one writes."""
+    """Outside the packages that train, ruff's TID253 says so while one writes."""
     ruff = Path(sys.executable).with_name("ruff")
     if not ruff.exists():
         pytest.skip("needs ruff")
-    for room, code in (("compose/x.py", 1), ("model/x.py", 0)):
-        where = ["--config", str(CONFIG), "--stdin-filename", str(SOURCE / room)]
+    for package, code in (("compose/x.py", 1), ("model/x.py", 0)):
+        where = ["--config", str(CONFIG), "--stdin-filename", str(SOURCE / package)]
         command = [str(ruff), "check", "--select", "TID253", "--no-cache", *where, "-"]
         assert subprocess.run(command, input=b"import torch\n", capture_output=True, check=False, cwd=ROOT).returncode == code

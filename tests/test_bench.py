@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from test_engine import TINY, assert_equal_logits, needs_native, random_checkpoint
 
-from preludio.bench import Bench, Row, everyone, picture, table
+from preludio.bench import Bench, Row, list_candidates, picture, table
+from preludio.bench.decoders import EngineDecoder, random_ids
 from preludio.bench.measure import read_rate
-from preludio.bench.players import EnginePlayer, random_ids
 from preludio.cli.program import run
 from preludio.engine.native import NativeEngine
 from preludio.engine.numpy_engine import NumpyEngine
@@ -27,7 +27,7 @@ class Metronome:
     def __init__(self, name: str, seconds: float, batch: int = 1) -> None:
         self.name, self.threads, self.batch, self.seconds = name, 1, batch, seconds
 
-    def play(self, n: int) -> np.ndarray:
+    def decode(self, n: int) -> np.ndarray:
         return np.where(np.arange(n) < 1000, 1.0, 2.0) * self.seconds
 
 
@@ -68,7 +68,7 @@ def test_the_table_and_the_picture_have_everybody() -> None:
 
 @needs_native
 def test_a_native_player_is_held_against_the_limit() -> None:
-    bench = Bench([EnginePlayer(NativeEngine(random_checkpoint(TINY), "int8", 1), 1)], 120)
+    bench = Bench([EngineDecoder(NativeEngine(random_checkpoint(TINY), "int8", 1), 1)], 120)
     bench.repeat()
     (row,) = bench.rows
     assert row.share(100) is not None
@@ -80,7 +80,7 @@ def test_a_native_player_is_held_against_the_limit() -> None:
 @pytest.mark.parametrize(("precision", "size"), [("int8", 1), ("bfloat16", 2), ("float32", 4)])
 def test_a_batch_reads_weights_once_and_each_sequence_s_keys_and_values(precision: str, size: int) -> None:
     engine = NativeEngine(random_checkpoint(TINY), precision, 1)
-    one, eight = (EnginePlayer(engine, 1, batch).step_bytes(10) for batch in (1, 8))
+    one, eight = (EngineDecoder(engine, 1, batch).step_bytes(10) for batch in (1, 8))
     assert one is not None
     a_position = size * TINY.d_model + (4 * TINY.n_heads if precision == "int8" else 0)  # its keys in a layer, with their scales
     assert eight == one + 7 * 2 * TINY.n_layers * 10 * a_position
@@ -89,10 +89,10 @@ def test_a_batch_reads_weights_once_and_each_sequence_s_keys_and_values(precisio
 def test_the_graph_for_onnx_is_the_same_model() -> None:
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    from preludio.bench.onnx_player import OnnxPlayer
+    from preludio.bench.onnx_decoder import OnnxDecoder
 
     checkpoint, ids = random_checkpoint(TINY), random_ids(TINY.window)
-    logits, _ = OnnxPlayer("ONNX", checkpoint, threads=1).logits(ids)
+    logits, _ = OnnxDecoder("ONNX", checkpoint, threads=1).logits(ids)
     assert_equal_logits(logits, NumpyEngine(checkpoint).session().feed(ids[None]))
 
 
@@ -100,7 +100,7 @@ def test_the_graph_for_onnx_is_the_same_model() -> None:
 @pytest.mark.parametrize("n", [1, 7, TINY.window])
 def test_the_textbook_attention_is_the_same_model(n: int, relative_per_head: bool) -> None:
     torch = pytest.importorskip("torch")
-    from preludio.bench.recomputing import SkewedTransformer
+    from preludio.bench.uncached_decoders import SkewedTransformer
 
     checkpoint, ids = random_checkpoint(dataclasses.replace(TINY, relative_per_head=relative_per_head)), random_ids(2, n)
     with torch.no_grad():
@@ -110,20 +110,20 @@ def test_the_textbook_attention_is_the_same_model(n: int, relative_per_head: boo
 
 def test_recomputing_costs_more_the_more_was_heard_or_always_the_whole_window() -> None:
     pytest.importorskip("torch")
-    from preludio.bench.recomputing import PaddedPlayer, SoFarPlayer
+    from preludio.bench.uncached_decoders import PaddedDecoder, PrefixDecoder
 
     checkpoint = random_checkpoint(TINY)
-    padded, so_far = PaddedPlayer("padded", checkpoint, 1).play(20), SoFarPlayer("so far", checkpoint, 1).play(20)
+    padded, so_far = PaddedDecoder("padded", checkpoint, 1).decode(20), PrefixDecoder("so far", checkpoint, 1).decode(20)
     assert padded.shape == so_far.shape == (20,)
     assert (padded == padded[0]).all()
     assert (so_far > 0).all()
 
 
 def test_everyone_is_known_by_name_before_coming() -> None:
-    guests = everyone(TINY, threads=2, batch=3, others=True)
+    guests = list_candidates(TINY, threads=2, batch=3, others=True)
     assert len({(guest.name, guest.threads, guest.batch) for guest in guests}) == len(guests)
     for guest in guests:
-        player = guest.come()
+        player = guest.build()
         assert (player.name, player.threads, player.batch) == guest[:3]
 
 

@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import law, performances
 
-from preludio.corpus.clean import RULES, Cleaned, ConstantVelocity, NotSoloPiano, Rule, TooShort, TooSparse, TrimSilence, clean
+from preludio.corpus.clean import (
+    RULES,
+    CleaningResult,
+    CleaningRule,
+    ConstantVelocity,
+    NotSoloPiano,
+    TooShort,
+    TooSparse,
+    TrimSilence,
+    clean,
+)
 from preludio.midi import read_midi
 from preludio.performance import MAX_MS, STEP_MS, Performance, pack_notes, shift, sustain
 
@@ -67,7 +77,7 @@ def test_silence_up_to_the_last_day() -> None:
 
 ALL_HANDS = Performance(pack_notes(np.arange(3_000) * 5, np.arange(3_000) * 5 + 40, 30 + np.arange(3_000) % 60, 20 + np.arange(3_000) % 60))
 
-REFUSED: list[tuple[Rule, Performance, str]] = [
+REFUSED: list[tuple[CleaningRule, Performance, str]] = [
     (TooShort(), played(63, every_ms=500), "31.1 s, 63 notes; at least 10 s and 64 notes are wanted"),
     (TooShort(), played(99), "9.9 s, 99 notes; at least 10 s and 64 notes are wanted"),
     (TooSparse(), played(100, every_ms=2_500), "0.40 notes a second; at least 0.5 are wanted"),
@@ -80,21 +90,21 @@ REFUSED: list[tuple[Rule, Performance, str]] = [
 
 
 @pytest.mark.parametrize(("rule", "performance", "reason"), REFUSED)
-def test_what_is_refused_and_why(rule: Rule, performance: Performance, reason: str) -> None:
+def test_what_is_refused_and_why(rule: CleaningRule, performance: Performance, reason: str) -> None:
     assert rule(performance) == (None, reason)
     cleaned = clean(performance, [rule])
-    assert cleaned == Cleaned(None, (f"{rule.name}: {reason}",))
+    assert cleaned == CleaningResult(None, (f"{rule.name}: {reason}",))
 
 
 def test_what_is_well_passes_untouched() -> None:
-    assert clean(played()) == Cleaned(played(), ())
+    assert clean(played()) == CleaningResult(played(), ())
 
 
 def test_a_rule_left_out_does_not_judge() -> None:
     typed = played(velocities=1)
     assert clean(typed).performance is None
-    assert clean(typed, [rule for rule in RULES if rule.name != "constant velocity"]) == Cleaned(typed, ())
-    assert clean(Performance(), []) == Cleaned(Performance(), ())
+    assert clean(typed, [rule for rule in RULES if rule.name != "constant velocity"]) == CleaningResult(typed, ())
+    assert clean(Performance(), []) == CleaningResult(Performance(), ())
 
 
 def test_the_first_refusal_ends_it_and_mending_is_told() -> None:
@@ -109,7 +119,7 @@ def test_anything_is_kept_or_refused_with_a_reason(performance: Performance) -> 
         cleaned = clean(performance, rules)
         assert cleaned.performance is not None or cleaned.reasons
         if cleaned.performance is not None:
-            assert clean(cleaned.performance, rules) == Cleaned(cleaned.performance, ())
+            assert clean(cleaned.performance, rules) == CleaningResult(cleaned.performance, ())
 
 
 @needs_datasets

@@ -15,7 +15,7 @@ from test_engine import TINY, random_checkpoint
 
 from preludio.compose import Composer, Note, Request
 from preludio.compose.rules import Ending, FewKeysGuard, SilenceGuard
-from preludio.engine import Draw, open_engine
+from preludio.engine import Sampler, open_engine
 from preludio.errors import RequestError
 from preludio.performance import STEP_MS, Performance, quantise, shift, sustain
 from preludio.tokens import END, NOTE_OFF, TIME_SHIFT, VELOCITY, VOCAB_SIZE, encode
@@ -51,12 +51,12 @@ class MockSession:
     def step(self, ids: npt.NDArray[np.integer]) -> Logits:
         return self.feed(ids[:, None])
 
-    def begin(self, ids: Sequence[int]) -> None:
+    def begin_step(self, ids: Sequence[int]) -> None:
         self.begun = self.step(np.array(ids))
 
-    def draw(self, draws: Sequence[Draw]) -> list[int]:
+    def draw(self, draws: Sequence[Sampler]) -> list[int]:
         drawn = [draw(logits) for draw, logits in zip(draws, self.begun, strict=True)]
-        self.begin(drawn)
+        self.begin_step(drawn)
         return drawn
 
     def fork(self, rows: Sequence[int]) -> MockSession:

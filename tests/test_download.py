@@ -24,12 +24,12 @@ import pytest
 
 from preludio import cli
 from preludio.corpus import download as fetching
-from preludio.corpus.download import MAESTRO, Patience, Published, download
+from preludio.corpus.download import MAESTRO, PublishedDataset, RetryPolicy, download
 from preludio.errors import OutputError, PreludioError
 
 FOLDER = "maestro-v3.0.0"
 PIECES = {f"{FOLDER}/2004/{i}.midi": random.Random(i).randbytes(40_000) for i in range(20)}  # 0.8 MB that cannot be packed
-IMPATIENT = Patience(timeout_s=10, attempts=3, wait_s=0.001)  # in time even on a busy machine
+IMPATIENT = RetryPolicy(timeout_s=10, attempts=3, wait_s=0.001)  # in time even on a busy machine
 
 Answer = Callable[["Server"], None]
 
@@ -51,7 +51,7 @@ def zipped(members: dict[str, bytes], **changes: Any) -> bytes:
 GOOD = zipped({f"{FOLDER}/{FOLDER}.csv": b"a table", **PIECES})
 
 
-def published(data: bytes) -> Published:
+def published(data: bytes) -> PublishedDataset:
     return dataclasses.replace(MAESTRO, n_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
 
 
@@ -271,7 +271,7 @@ def test_a_server_that_stalls_is_left(serve: Serve, tmp_path: Path) -> None:
         released.wait(20)
 
     began = time.monotonic()
-    text = fails(serve(stall, stall, stall), tmp_path, patience=Patience(timeout_s=0.3, attempts=3, wait_s=0.001))
+    text = fails(serve(stall, stall, stall), tmp_path, retry_policy=RetryPolicy(timeout_s=0.3, attempts=3, wait_s=0.001))
     released.set()
     assert time.monotonic() - began < 10
     assert "timed out" in text
@@ -291,7 +291,7 @@ def test_a_server_that_hardly_sends_anything_is_left(serve: Serve, tmp_path: Pat
         except OSError:
             pass
 
-    assert "hardly sends" in fails(serve(drip), tmp_path, patience=Patience(timeout_s=0.4, attempts=1))
+    assert "hardly sends" in fails(serve(drip), tmp_path, retry_policy=RetryPolicy(timeout_s=0.4, attempts=1))
 
 
 def test_answers_that_are_no_http(serve: Serve, tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from preludio import engine as engines
 from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
-from preludio.compose.sampling import Draw, Filters
+from preludio.compose.sampling import Filters, TokenSampler
 from preludio.engine import native, open_engine
-from preludio.engine.numpy_engine import REWIND, NumpyEngine, Ring
+from preludio.engine.numpy_engine import REWIND, NumpyEngine, RingBuffer
 from preludio.errors import PreludioWarning, RequestError
 from preludio.tokens import VOCAB_SIZE, id_range
 
@@ -91,7 +91,7 @@ class AnyMixture(RuleBasedStateMachine):
     engine = "numpy"
 
     @initialize(seed=st.integers(0, 3), batch=st.integers(1, 3), window=st.sampled_from([1, 5, 24, 40]), relations=st.booleans())
-    def begin(self, seed: int, batch: int, window: int, relations: bool) -> None:
+    def begin_step(self, seed: int, batch: int, window: int, relations: bool) -> None:
         self.checkpoint = random_checkpoint(dataclasses.replace(TINY, window=window, relations=relations), seed)
         self.session = open_engine(self.checkpoint, self.engine).session(batch)
         self.ids = np.empty((batch, 0), dtype=np.int64)
@@ -119,14 +119,14 @@ class AnyMixture(RuleBasedStateMachine):
     def begin_a_step(self) -> None:
         """Whatever comes next finds it done. A twin makes the same at the same time."""
         self.twin, ids = self.session.fork(range(len(self.ids))), self.more(1)[:, 0]
-        self.session.begin(ids.tolist())
+        self.session.begin_step(ids.tolist())
         self.logits = self.following = self.twin.step(ids)
 
     @precondition(lambda self: self.following is not None)
     @rule(top_p=st.sampled_from([0.5, 1.0]))
     def draw(self, top_p: float) -> None:
         """What is drawn is drawn from the very logits of `step`, and fed."""
-        draws = [Draw(Filters(top_p=top_p), id_range(row, VOCAB_SIZE), float(self.rng.random())) for row in range(len(self.ids))]
+        draws = [TokenSampler(Filters(top_p=top_p), id_range(row, VOCAB_SIZE), float(self.rng.random())) for row in range(len(self.ids))]
         drawn = self.session.draw(draws)
         assert self.following is not None
         assert drawn == [draw(logits) for draw, logits in zip(draws, self.following, strict=True)]
@@ -170,13 +170,13 @@ TestAnyMixture.settings = TestAnyMixtureNatively.settings = settings(max_example
 
 @each_engine
 def test_nothing_is_drawn_where_no_step_has_begun(name: str) -> None:
-    session, draws = open_engine(random_checkpoint(TINY), name).session(), [Draw(Filters(), allowed=1, chance=0.5)]
+    session, draws = open_engine(random_checkpoint(TINY), name).session(), [TokenSampler(Filters(), allowed=1, uniform=0.5)]
     session.feed(random_ids(1, 10))
     for forget in (lambda: None, lambda: session.rewind(1), lambda: session.step(np.array([1])), lambda: session.feed(random_ids(1, 2))):
         forget()
         with pytest.raises(AssertionError, match="no step has begun"):
             session.draw(draws)
-        session.begin([1])
+        session.begin_step([1])
         assert session.draw(draws) == [0]
 
 
@@ -206,7 +206,7 @@ def test_a_session_longer_than_the_ring_stops_growing() -> None:
 @given(st.data(), st.integers(1, 12))
 @settings(max_examples=100, deadline=None)
 def test_a_ring_reads_back_what_was_written(data: st.DataObject, slots: int) -> None:
-    ring = Ring(1, 1, slots, 1)
+    ring = RingBuffer(1, 1, slots, 1)
     written: list[float] = []
     for _ in range(data.draw(st.integers(1, 8))):
         n = data.draw(st.integers(1, slots))
@@ -224,7 +224,7 @@ def test_an_unknown_engine_names_the_choices() -> None:
 
 def test_without_the_native_engine_numpys_serves_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(native, "available", lambda: False)
-    engines._say_once.cache_clear()
+    engines._warn_once.cache_clear()
     with pytest.warns(PreludioWarning, match="install a C compiler"):
         assert open_engine(random_checkpoint(TINY)).name == "numpy"
     assert open_engine(random_checkpoint(TINY)).name == "numpy"

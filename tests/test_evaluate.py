@@ -19,10 +19,10 @@ from music import played
 
 from preludio import checkpoint, cli
 from preludio.checkpoint import SIZES, Checkpoint, ModelConfig, array_shapes
-from preludio.corpus.shards import Encoded, Shards, write_shards
+from preludio.corpus.shards import EncodedPiece, Shards, write_shards
 from preludio.engine import exact_engine
 from preludio.errors import PreludioError, PreludioWarning, RequestError
-from preludio.evaluate import Cut, EngineScore, Likelihood, Piece, likelihood, likelihoods, open_pieces, pieces_of, table
+from preludio.evaluate import EngineScore, Likelihood, Segmentation, TokenisedPiece, likelihood, likelihoods, open_pieces, pieces_of, table
 from preludio.evaluate.figures import KINDS
 from preludio.midi import write_midi
 from preludio.tokens import END, PAD, START, TIME_SHIFT, VELOCITY, VOCAB_SIZE, encode
@@ -39,8 +39,8 @@ def random_checkpoint(config: ModelConfig = TINY, seed: int = 0) -> Checkpoint:
     return Checkpoint(config, arrays, {})
 
 
-def random_piece(n: int, seed: int = 0) -> Piece:
-    return Piece(f"{seed}", np.random.default_rng([n, seed]).integers(0, 388, n).astype(np.uint16))
+def random_piece(n: int, seed: int = 0) -> TokenisedPiece:
+    return TokenisedPiece(f"{seed}", np.random.default_rng([n, seed]).integers(0, 388, n).astype(np.uint16))
 
 
 def by_kind(ids: Ids) -> npt.NDArray[np.floating[Any]]:
@@ -56,12 +56,14 @@ def by_context(ids: Ids) -> npt.NDArray[np.float64]:
 # --- done by hand -----------------------------------------------------------------------------------------------------------------
 
 # Velocity; C4 down; half a second; C4 up; E4 down; a second; E4 up. Two notes, 1.5 seconds.
-BY_HAND = Piece("by hand", np.array([VELOCITY + 10, 60, TIME_SHIFT + 49, 128 + 60, 64, TIME_SHIFT + 99, 128 + 64], dtype=np.uint16))
+BY_HAND = TokenisedPiece(
+    "by hand", np.array([VELOCITY + 10, 60, TIME_SHIFT + 49, 128 + 60, 64, TIME_SHIFT + 99, 128 + 64], dtype=np.uint16)
+)
 
 
 def test_segments_of_four_by_hand() -> None:
     """Cut after four: scored are C4 down (1 bit), the half second (3), C4 up (2) | the second (3), E4 up (2). E4 down begins a segment."""
-    found = likelihood(by_kind, [BY_HAND], Cut(4, 4))
+    found = likelihood(by_kind, [BY_HAND], Segmentation(4, 4))
     assert found.n_tokens == 5
     assert found.nats_per_token.value == pytest.approx(11 * LN2 / 5)
     assert found.nats_per_note.value == pytest.approx(11 * LN2 / 2)
@@ -75,17 +77,17 @@ def test_segments_of_four_by_hand() -> None:
 
 def test_a_sliding_context_by_hand() -> None:
     """Windows of four, two further each time: all but the first token are scored; E4 down now has two tokens before it."""
-    found = likelihood(by_kind, [BY_HAND], Cut(4, 2))
+    found = likelihood(by_kind, [BY_HAND], Segmentation(4, 2))
     assert found.n_tokens == 6
     assert found.nats_per_token.value == pytest.approx(12 * LN2 / 6)
     # after one token: 1 bit; after two or three: 3, 2, 1, 3, 2
     assert {ends: one.value / LN2 for ends, one in found.by_context.items()} == pytest.approx({(1, 1): 1, (2, 3): 11 / 5})
-    assert likelihood(by_context, [BY_HAND], Cut(4, 2)).nats_per_token.value == pytest.approx((1 + 2 + 3 + 2 + 3 + 2) / 6)
+    assert likelihood(by_context, [BY_HAND], Segmentation(4, 2)).nats_per_token.value == pytest.approx((1 + 2 + 3 + 2 + 3 + 2) / 6)
 
 
 def test_sums_are_divided_once() -> None:
     """A mean of the pieces' means would give the short piece as much weight as the long one."""
-    loud, quiet = Piece("loud", np.full(3, VELOCITY, dtype=np.uint16)), Piece("on", np.full(101, 60, dtype=np.uint16))
+    loud, quiet = TokenisedPiece("loud", np.full(3, VELOCITY, dtype=np.uint16)), TokenisedPiece("on", np.full(101, 60, dtype=np.uint16))
     found = likelihood(by_kind, [loud, quiet])
     assert found.nats_per_token.value == pytest.approx((2 * 4 + 100 * 1) * LN2 / 102)
 
@@ -94,7 +96,7 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_vocabulary() -> N
     """All 391 ids share the probability, PAD, START and END too: what a model gives them is lost."""
     zeros = {name: np.zeros(shape, dtype=np.float32) for name, shape in array_shapes(TINY).items()}
     score = EngineScore(Checkpoint(TINY, zeros, {}))
-    for found in likelihoods(score, [random_piece(100)], [Cut(32, 32), Cut(32, 8)]):
+    for found in likelihoods(score, [random_piece(100)], [Segmentation(32, 32), Segmentation(32, 8)]):
         assert found.nats_per_token.value == pytest.approx(math.log(391), rel=1e-6)
         assert [one.value for one in found.by_kind.values()] == pytest.approx([math.log(391)] * 4, rel=1e-6)
 
@@ -102,20 +104,20 @@ def test_a_model_that_knows_nothing_needs_the_logarithm_of_the_vocabulary() -> N
 def test_start_end_and_pad_are_neither_predicted_nor_seen() -> None:
     """A trainer's pieces have START and END: its figure must be the command's."""
     piece = random_piece(70)
-    wrapped = Piece(piece.name, np.concatenate([[START], piece.ids, [END, PAD, PAD]]).astype(np.uint16))
+    wrapped = TokenisedPiece(piece.name, np.concatenate([[START], piece.ids, [END, PAD, PAD]]).astype(np.uint16))
     score = EngineScore(random_checkpoint())
-    plain, dressed = (likelihood(score, [one], Cut(32, 32)) for one in (piece, wrapped))
+    plain, dressed = (likelihood(score, [one], Segmentation(32, 32)) for one in (piece, wrapped))
     assert plain.to_json() == dressed.to_json()
     assert plain.n_tokens == 70 - 3
 
 
 # --- cuts -------------------------------------------------------------------------------------------------------------------------
 
-cuts = st.integers(2, 40).flatmap(lambda window: st.builds(Cut, st.just(window), st.integers(1, window)))
+cuts = st.integers(2, 40).flatmap(lambda window: st.builds(Segmentation, st.just(window), st.integers(1, window)))
 
 
 @given(cuts, st.integers(0, 200))
-def test_each_token_counts_once_with_the_context_that_was_promised(cut: Cut, n: int) -> None:
+def test_each_token_counts_once_with_the_context_that_was_promised(cut: Segmentation, n: int) -> None:
     context: dict[int, int] = {}
     for start, stop, first in cut.spans(n):
         assert 0 <= start < first < stop <= min(n, start + cut.window)
@@ -128,15 +130,15 @@ def test_each_token_counts_once_with_the_context_that_was_promised(cut: Cut, n: 
 
 
 @given(cuts, st.integers(0, 40))
-def test_a_piece_within_the_window_is_one_pass_whatever_the_stride(cut: Cut, n: int) -> None:
+def test_a_piece_within_the_window_is_one_pass_whatever_the_stride(cut: Segmentation, n: int) -> None:
     n = min(n, cut.window)
-    assert list(cut.spans(n)) == list(Cut(cut.window, cut.window).spans(n)) == ([(0, n, 1)] if n > 1 else [])
+    assert list(cut.spans(n)) == list(Segmentation(cut.window, cut.window).spans(n)) == ([(0, n, 1)] if n > 1 else [])
 
 
 @pytest.mark.parametrize(("window", "stride"), [(1, 1), (0, 1), (8, 0), (8, 9), (8, -1), (1 << 21, 1)])
 def test_a_cut_that_makes_no_sense_is_refused(window: int, stride: int) -> None:
     with pytest.raises(RequestError, match="choose"):
-        Cut(window, stride)
+        Segmentation(window, stride)
 
 
 def test_two_cuts_share_what_they_have_in_common() -> None:
@@ -147,9 +149,11 @@ def test_two_cuts_share_what_they_have_in_common() -> None:
         return by_context(ids)
 
     piece = random_piece(160)
-    both = likelihoods(spy, [piece], [Cut(32, 32), Cut(32, 16)])
+    both = likelihoods(spy, [piece], [Segmentation(32, 32), Segmentation(32, 16)])
     assert seen == [(1, 32)] * 9  # five segments are five of the nine windows
-    assert [one.to_json() for one in both] == [likelihood(by_context, [piece], cut).to_json() for cut in (Cut(32, 32), Cut(32, 16))]
+    assert [one.to_json() for one in both] == [
+        likelihood(by_context, [piece], cut).to_json() for cut in (Segmentation(32, 32), Segmentation(32, 16))
+    ]
 
 
 # --- whatever computes, however divided -------------------------------------------------------------------------------------------
@@ -171,8 +175,10 @@ def torch_score(of: Checkpoint) -> Callable[[Ids], npt.NDArray[np.float32]]:
 
 
 @pytest.mark.parametrize("engine", sorted({"numpy", exact_engine()}))
-@pytest.mark.parametrize(("cut", "lengths"), [(Cut(64, 64), (150, 2, 64)), (Cut(64, 24), (150, 2, 64)), (Cut(4096, 4096), (2500,))])
-def test_the_engines_and_the_model_that_trains_agree(cut: Cut, lengths: tuple[int, ...], engine: str) -> None:
+@pytest.mark.parametrize(
+    ("cut", "lengths"), [(Segmentation(64, 64), (150, 2, 64)), (Segmentation(64, 24), (150, 2, 64)), (Segmentation(4096, 4096), (2500,))]
+)
+def test_the_engines_and_the_model_that_trains_agree(cut: Segmentation, lengths: tuple[int, ...], engine: str) -> None:
     """Also where a segment is longer than the model's window (24) and than what the engine takes at once."""
     pieces = [random_piece(n) for n in lengths]
     scores = EngineScore(random_checkpoint(), engine), torch_score(random_checkpoint())
@@ -184,14 +190,14 @@ def test_the_engines_and_the_model_that_trains_agree(cut: Cut, lengths: tuple[in
 def test_the_batch_does_not_matter() -> None:
     pieces = [random_piece(n) for n in (300, 65, 129)]
     for score, rtol in ((by_kind, 0.0), (EngineScore(random_checkpoint()), 1e-6)):
-        one, *others = (likelihood(score, pieces, Cut(32, 20), batch=batch) for batch in (1, 3, 100))
+        one, *others = (likelihood(score, pieces, Segmentation(32, 20), batch=batch) for batch in (1, 3, 100))
         for other in others:
             np.testing.assert_allclose(other.nats, one.nats, rtol=rtol)
 
 
 def test_processes_give_the_same_bits() -> None:
     pieces = [random_piece(n) for n in (300, 65, 129)]
-    alone, shared = (likelihood(EngineScore(random_checkpoint()), pieces, Cut(32, 20), processes=n) for n in (1, 2))
+    alone, shared = (likelihood(EngineScore(random_checkpoint()), pieces, Segmentation(32, 20), processes=n) for n in (1, 2))
     assert np.array_equal(alone.nats, shared.nats)
     assert alone.names == shared.names
 
@@ -202,15 +208,15 @@ def test_results_that_come_out_of_order_are_put_in_order(monkeypatch: pytest.Mon
         for place in np.random.default_rng(processes).permutation(len(waiting)):
             yield work(hands, waiting[place])
 
-    monkeypatch.setattr("preludio.evaluate.protocol.everywhere", everywhere)
+    monkeypatch.setattr("preludio.evaluate.protocol.parallel_map", everywhere)
     pieces = [random_piece(n) for n in (300, 65, 129)]
-    alone, shuffled = (likelihood(by_context, pieces, Cut(32, 20), processes=n) for n in (1, 2))
+    alone, shuffled = (likelihood(by_context, pieces, Segmentation(32, 20), processes=n) for n in (1, 2))
     assert np.array_equal(alone.nats, shuffled.nats)
 
 
 def test_progress_rises_to_the_number_of_pieces() -> None:
     seen: list[float] = []
-    likelihoods(by_kind, [random_piece(n) for n in (100, 5, 70)], [Cut(32, 32)], progress=seen.append)
+    likelihoods(by_kind, [random_piece(n) for n in (100, 5, 70)], [Segmentation(32, 32)], progress=seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 3
     assert len(seen) > 3
@@ -231,7 +237,7 @@ def test_the_interval_is_the_same_each_time_and_holds_the_figure() -> None:
 
 def test_the_interval_of_two_performances_is_between_them() -> None:
     """Each is drawn twice in a quarter of the resamples."""
-    pieces = [Piece("on", np.full(11, 60, dtype=np.uint16)), Piece("loud", np.full(31, VELOCITY, dtype=np.uint16))]
+    pieces = [TokenisedPiece("on", np.full(11, 60, dtype=np.uint16)), TokenisedPiece("loud", np.full(31, VELOCITY, dtype=np.uint16))]
     found = likelihood(by_kind, pieces)
     assert tuple(found.nats_per_token) == pytest.approx(((10 + 30 * 4) * LN2 / 40, LN2, 4 * LN2))
     assert tuple(found.by_kind["velocity"]) == pytest.approx([4 * LN2] * 3)  # a draw without velocities says nothing of them
@@ -256,14 +262,14 @@ def test_models_are_compared_on_the_same_performances() -> None:
 
 
 def test_music_without_notes_or_time_has_no_such_figure() -> None:
-    found = likelihood(by_kind, [Piece("loud", np.full(9, VELOCITY, dtype=np.uint16))] * 2)
+    found = likelihood(by_kind, [TokenisedPiece("loud", np.full(9, VELOCITY, dtype=np.uint16))] * 2)
     assert found.to_json()["nats_per_note"] == found.to_json()["bits_per_second"] == {"value": None, "low": None, "high": None}
     assert "| bits a second of music " in table([found])
     json.dumps(found.to_json(), allow_nan=False)
 
 
 def test_the_table_says_what_the_figures_are() -> None:
-    both = likelihoods(by_kind, [random_piece(400), random_piece(100)], [Cut(64, 64), Cut(64, 32)])
+    both = likelihoods(by_kind, [random_piece(400), random_piece(100)], [Segmentation(64, 64), Segmentation(64, 32)])
     text = table(both)
     for words in ("2 performances", "first token not scored", "at least 32 tokens", "START, END and PAD take no part", *KINDS):
         assert words in text
@@ -276,9 +282,9 @@ def test_the_table_says_what_the_figures_are() -> None:
 # --- where the music comes from ---------------------------------------------------------------------------------------------------
 
 
-def encoded(split: str, work: int) -> Encoded:
+def encoded(split: str, work: int) -> EncodedPiece:
     performance = played(work)
-    return Encoded(split, "folder", f"{work}.mid", "", "", len(performance), encode(performance))
+    return EncodedPiece(split, "folder", f"{work}.mid", "", "", len(performance), encode(performance))
 
 
 @pytest.fixture(scope="module")
@@ -317,11 +323,11 @@ def test_a_file_that_cannot_be_read_is_named_and_left_out(tmp_path: Path) -> Non
 
 
 def test_nothing_to_score_and_what_cannot_be_is_said() -> None:
-    for pieces in ([], [Piece("", np.empty(0, np.uint16))], [Piece("one", np.array([60], np.uint16))]):
+    for pieces in ([], [TokenisedPiece("", np.empty(0, np.uint16))], [TokenisedPiece("one", np.array([60], np.uint16))]):
         with pytest.raises(PreludioError, match="nothing to score"):
             likelihood(by_kind, pieces)
     with pytest.raises(PreludioError, match="odd: holds the id 391"):
-        likelihood(by_kind, [Piece("odd", np.array([60, VOCAB_SIZE], np.uint16))])
+        likelihood(by_kind, [TokenisedPiece("odd", np.array([60, VOCAB_SIZE], np.uint16))])
     with pytest.raises(PreludioError, match="by hand: the model gives no finite probabilities"):
         likelihood(lambda ids: by_kind(ids) * math.nan, [BY_HAND])
 
@@ -354,7 +360,9 @@ def test_the_command_says_what_the_library_finds(run: Run, model: Path, data: Pa
     code, out, err = run("--data", data, "--segment", 128, "--stride", 64, "--json")
     assert (code, err, out.count("\n")) == (0, "", 1)
     facts = json.loads(out)
-    expected = likelihoods(EngineScore(checkpoint.load(model)), open_pieces(data, "validation"), [Cut(128, 128), Cut(128, 64)])
+    expected = likelihoods(
+        EngineScore(checkpoint.load(model)), open_pieces(data, "validation"), [Segmentation(128, 128), Segmentation(128, 64)]
+    )
     assert [facts["segments"], facts["sliding"]] == [one.to_json() for one in expected]
     assert (facts["command"], facts["split"], facts["performances"], facts["seed"]) == ("evaluate", "validation", 3, None)
     assert facts["engine"] == exact_engine()
@@ -367,7 +375,7 @@ def test_the_command_says_what_the_library_finds(run: Run, model: Path, data: Pa
 def test_a_glance_says_that_it_is_one(run: Run, data: Path) -> None:
     code, out, _ = run("--data", data, "--pieces", 2, "--seed", 5, "--stride", 0)
     assert code == 0
-    assert "a glance at 2 of its 3 performances (drawn with seed 5), not the protocol's figure" in out
+    assert "an estimate from 2 of its 3 performances (drawn with seed 5), not the protocol's figure" in out
     assert "sliding" not in out
     facts = json.loads(run("--data", data, "--pieces", 2, "--seed", 5, "--stride", 0, "--json")[1])
     assert (facts["performances"], facts["drawn_from"], facts["seed"]) == (2, 3, 5)
@@ -434,9 +442,9 @@ def test_the_protocols_counts_on_maestros_validation_split() -> None:
 @needs_datasets
 def test_a_real_piece_by_the_bundled_model_is_the_torch_models() -> None:
     (piece,) = open_pieces(MAESTRO, "validation").drawn(1, seed=1)
-    start = Piece(piece.name, piece.ids[:1500])
+    start = TokenisedPiece(piece.name, piece.ids[:1500])
     small = checkpoint.load("small")
-    ours, reference = (likelihood(score, [start], Cut(1024, 1024)) for score in (EngineScore(small), torch_score(small)))
+    ours, reference = (likelihood(score, [start], Segmentation(1024, 1024)) for score in (EngineScore(small), torch_score(small)))
     assert 1 < ours.nats_per_token.value < 3.5
     np.testing.assert_allclose(ours.nats, reference.nats, rtol=1e-4)
 
@@ -447,7 +455,7 @@ def test_a_real_piece_by_the_bundled_model_is_the_torch_models() -> None:
 def test_with_the_grammar_by_hand() -> None:
     """A model without weights gives each of 391 ids the same: with the grammar it is the mean logarithm of how many ids are allowed."""
     silent = Checkpoint(TINY, {name: np.zeros(shape, dtype=np.float32) for name, shape in array_shapes(TINY).items()}, {})
-    found = likelihood(EngineScore(silent, "numpy"), [BY_HAND], Cut(2048, 2048))
+    found = likelihood(EngineScore(silent, "numpy"), [BY_HAND], Segmentation(2048, 2048))
     # after: velocity (any key of 128), C4 down (67 higher keys, 100 shifts, 31 velocities), a shift under 1 s (127 keys that are not down,
     # 128 that may be released, 31 velocities: the row does not know what was before it), C4 up (128 keys, 67 releases, 100, 31, END),
     # E4 down (63, 100, 31), a full second (127, 127 as C4 is up, 31, 100)
@@ -459,12 +467,12 @@ def test_with_the_grammar_by_hand() -> None:
 
 @given(st.integers(0, 100))
 def test_the_grammar_never_makes_canonical_music_less_likely(seed: int) -> None:
-    piece = Piece("played", encode(played(seed, n_chords=8)))
+    piece = TokenisedPiece("played", encode(played(seed, n_chords=8)))
     both = EngineScore(random_checkpoint(), "numpy")(piece.ids[None].astype(np.int64))
     assert (both[..., 1] <= both[..., 0] + 1e-5).all()
 
 
 def test_music_that_breaks_the_grammar_has_no_such_figure() -> None:
-    found = likelihood(EngineScore(random_checkpoint(), "numpy"), [random_piece(50)], Cut(24, 24))
+    found = likelihood(EngineScore(random_checkpoint(), "numpy"), [random_piece(50)], Segmentation(24, 24))
     assert math.isnan(found.nats_per_token_with_grammar.value)
     assert found.to_json()["nats_per_token_with_grammar"]["value"] is None

@@ -18,11 +18,11 @@ from studio_server import restless_model
 
 from preludio import cli
 from preludio.compose import Composer
-from preludio.corpus.shards import Encoded, write_shards
+from preludio.corpus.shards import EncodedPiece, write_shards
 from preludio.errors import PreludioError, PreludioWarning, RequestError
 from preludio.evaluate import open_pieces
-from preludio.evaluate.music import Settings, charts, classifier, compare, jobs, real_music
-from preludio.evaluate.music.composed import INDEX, measured_part
+from preludio.evaluate.music import Settings, charts, classifier, compare, compose_batches, real_music
+from preludio.evaluate.music.composed_pieces import INDEX, measured_part
 from preludio.midi import read_midi
 from preludio.performance import Performance, crop, quantise, sustain
 from preludio.tokens import encode
@@ -46,9 +46,9 @@ def quick() -> Iterator[None]:
         yield
 
 
-def encoded(split: str, work: int) -> Encoded:
+def encoded(split: str, work: int) -> EncodedPiece:
     performance = played(work, n_chords=N_CHORDS)
-    return Encoded(split, "folder", f"{work}.mid", "", "", len(performance), encode(performance))
+    return EncodedPiece(split, "folder", f"{work}.mid", "", "", len(performance), encode(performance))
 
 
 @pytest.fixture(scope="module")
@@ -141,12 +141,12 @@ def test_the_page_stands_alone_and_its_links_lead_to_pieces(measured: Path) -> N
     assert sorted(page.links) == [f"pieces/{name}.mid" for name in ("continued-0000-0", "continued-0001-0", "nothing-0000", "nothing-0001")]
     assert all((measured / link).is_file() for link in page.links)
     assert page.charts > 60
-    assert "nan" not in re.sub("base64,[^\"]*", "", text).lower()
+    assert "nan" not in re.sub('base64,[^"]*', "", text).lower()
 
 
 def test_pieces_are_those_of_compose(measured: Path, model: Path) -> None:
     """What the page shows can be made again: variation v of seed s."""
-    takes = Composer.from_pretrained(model).takes(next(iter(jobs(Settings(pieces=2, seconds=8), []))).request)
+    takes = Composer.from_pretrained(model).takes(next(iter(compose_batches(Settings(pieces=2, seconds=8), []))).request)
     for number, take in enumerate(takes):
         assert read_midi(measured / "pieces" / f"nothing-{number:04}.mid") == take.performance
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from preludio.errors import OutputError
-from preludio.files import replacing, require_writable, write_atomically
+from preludio.files import replace_atomically, require_writable, write_atomically
 
 
 def tree(folder: Path) -> list[str]:
@@ -58,7 +58,7 @@ def test_a_new_file_an_old_file_and_folders_that_are_not_there_yet(tmp_path: Pat
 def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "piece.mid"
     path.write_bytes(b"old")
-    with replacing(path) as beside:
+    with replace_atomically(path) as beside:
         assert (beside.parent, beside.suffix) == (tmp_path, ".mid")
         beside.write_bytes(b"half")
         assert path.read_bytes() == b"old"
@@ -70,7 +70,7 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
 def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path, error: type[BaseException]) -> None:
     path = tmp_path / "piece.mid"
     path.write_bytes(b"old")
-    with pytest.raises(error), replacing(path) as beside:
+    with pytest.raises(error), replace_atomically(path) as beside:
         beside.write_bytes(b"half")
         raise error
     assert path.read_bytes() == b"old"
@@ -80,13 +80,13 @@ def test_an_exception_leaves_the_old_file_and_nothing_else(tmp_path: Path, error
 def test_an_exception_takes_the_folders_that_were_made_with_it(tmp_path: Path) -> None:
     """They used to stay: a mistyped --out left empty folders behind."""
     (tmp_path / "there").mkdir()
-    with pytest.raises(ValueError), replacing(tmp_path / "there" / "new" / "newer" / "piece.mid"):
+    with pytest.raises(ValueError), replace_atomically(tmp_path / "there" / "new" / "newer" / "piece.mid"):
         raise ValueError
     assert tree(tmp_path) == ["there"]
 
 
 def test_a_file_that_someone_else_put_into_a_new_folder_stays(tmp_path: Path) -> None:
-    with pytest.raises(ValueError), replacing(tmp_path / "new" / "piece.mid"):
+    with pytest.raises(ValueError), replace_atomically(tmp_path / "new" / "piece.mid"):
         (tmp_path / "new" / "theirs.txt").touch()
         raise ValueError
     assert tree(tmp_path) == ["new", "new/theirs.txt"]
@@ -229,7 +229,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("name", ["n" * 251 + ".mid", "前奏曲" * 27 + ".mid", "n." + "s" * 253, "Prélude nº1.mid", " ", "a\nb.mid", ".mid"])
 def test_any_name_that_a_file_may_have(tmp_path: Path, name: str) -> None:
     """A name of 255 bytes left no room for a longer one beside it; two deep, as writers within writers go, even 240 were too many."""
-    with replacing(tmp_path / name) as beside, replacing(beside) as deeper:
+    with replace_atomically(tmp_path / name) as beside, replace_atomically(beside) as deeper:
         deeper.write_bytes(b"new")
     assert tree(tmp_path) == [name]
 
@@ -237,7 +237,7 @@ def test_any_name_that_a_file_may_have(tmp_path: Path, name: str) -> None:
 def test_a_writer_that_knows_only_the_file_beside_still_names_the_file(tmp_path: Path) -> None:
     """The command line hands the file beside to writers that replace it in turn; their errors named something like .piece.1a2b.mid."""
     path = tmp_path / "piece.mid"
-    with refused(str(path)), replacing(path) as beside:
+    with refused(str(path)), replace_atomically(path) as beside:
         beside.unlink()
         beside.mkdir()
         try:

@@ -16,7 +16,7 @@ from strategies import law, performances
 from preludio.corpus.entry import Entry
 from preludio.corpus.fingerprint import LANDMARK, chords, distinct, fingerprint
 from preludio.corpus.matching import Index, compare, duplicates, pairs
-from preludio.corpus.works import Guard, same_title, work
+from preludio.corpus.works import LeakDetector, same_title, work
 from preludio.midi import read_midi
 from preludio.performance import Performance, crop, pack_notes, quantise, stretch, transpose
 
@@ -268,11 +268,11 @@ def test_the_guard_hears_and_reads() -> None:
         (Entry("maestro", "a.midi", "validation", "Franz Liszt", "Mephisto Waltz"), fingerprint(music(1))),
         (Entry("maestro", "b.midi", "test", "Ludwig van Beethoven", "Rondo, Op. 129"), None),  # only its title is here
     ]
-    guard = Guard(held_out)
+    guard = LeakDetector(held_out)
     renamed, named = Entry("folder", "x.mid", title="untitled"), Entry("folder", "y.mid", title="beethoven_rondo_op129")
     heard = guard.leaks(renamed, fingerprint(played_anew(music(1), 3)))
     assert [(leak.held_out.name, leak.by) for leak in heard] == [("a.midi", "music")]
-    assert heard[0].likeness is not None and heard[0].likeness.same_work
+    assert heard[0].similarity is not None and heard[0].similarity.same_work
     assert [(leak.held_out.name, leak.by) for leak in guard.leaks(named, None)] == [("b.midi", "title")]
     assert not guard.leaks(renamed, fingerprint(music(2)))
 

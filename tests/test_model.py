@@ -340,7 +340,7 @@ def test_a_model_does_not_change_the_checkpoint_that_it_came_from() -> None:
 @pytest.mark.parametrize("relative_per_head", [False, True])
 def test_parameters_and_tables_baked_have_the_names_and_shapes_of_the_checkpoint(relative_per_head: bool, relations: bool) -> None:
     config = dataclasses.replace(TINY, relative_per_head=relative_per_head, relations=relations)
-    plain = tables.baked(config, Transformer(config).state_dict())
+    plain = tables.checkpoint_arrays(config, Transformer(config).state_dict())
     assert {name: tuple(tensor.shape) for name, tensor in plain.items()} == array_shapes(config)
 
 
@@ -431,7 +431,7 @@ def test_the_fused_operator_is_the_same_sum_and_the_same_gradient(batch: int, ti
         )
     )
     inputs = qkv.requires_grad_(), table.requires_grad_()
-    assert fused.takes(qkv, time)
+    assert fused.supports(qkv, time)
     ours = fused.attend(*inputs)
     exact = [x.detach().double().requires_grad_() for x in inputs]
     q, k, v = exact[0].permute(2, 0, 3, 1, 4)
@@ -466,5 +466,5 @@ def test_the_fused_operator_gives_the_same_bits_each_time() -> None:
 def test_what_the_fused_operator_does_not_take_is_attended_to_all_the_same(shape: tuple[int, ...], dtype: torch.dtype, window: int) -> None:
     fused_or_skip()
     qkv, table = torch.randn(shape).to(dtype), torch.randn(window, shape[-1])
-    assert not fused.takes(qkv, window)
+    assert not fused.supports(qkv, window)
     assert attention_module.attend(qkv, table, window).shape == (1, shape[1], shape[3] * shape[4])

@@ -11,7 +11,7 @@ from music import played
 from strategies import law
 
 from preludio.evaluate.music import classifier
-from preludio.evaluate.music.classifier import Verdicts, Windows, auc, cross_checked, windows
+from preludio.evaluate.music.classifier import ClassifierOutputs, Windows, auc, cross_validated, windows
 from preludio.performance import Performance, quantise, sustain, transpose
 
 Floats = npt.NDArray[np.float64]
@@ -47,8 +47,8 @@ def some(n_pieces: int, per_piece: int, at: float, seed: int) -> Windows:
 
 def test_what_differs_is_told_apart_and_what_does_not_is_not() -> None:
     training, held_out = some(20, 6, 0, 1), some(20, 6, 0, 2)
-    apart = cross_checked(some(20, 6, 3, 3), training, held_out, seed=0)
-    alike = cross_checked(some(20, 6, 0, 4), training, held_out, seed=0)
+    apart = cross_validated(some(20, 6, 3, 3), training, held_out, seed=0)
+    alike = cross_validated(some(20, 6, 0, 4), training, held_out, seed=0)
     assert apart.auc() > 0.9
     assert alike.auc() == pytest.approx(0.5, abs=0.15)
     found = alike.estimate(0)
@@ -65,12 +65,12 @@ def test_a_bend_is_learned_not_only_a_slope() -> None:
         one.features[:, 0] = at * rng.choice([-1, 1], len(one.features)) + rng.normal(0, 0.3, len(one.features))
         return one
 
-    assert cross_checked(bent(2, 1), bent(0, 2), bent(0, 3), seed=0).auc() > 0.9
+    assert cross_validated(bent(2, 1), bent(0, 2), bent(0, 3), seed=0).auc() > 0.9
 
 
 def test_one_seed_one_verdict() -> None:
     sets = some(6, 4, 1, 1), some(6, 4, 0, 2), some(6, 4, 0, 3)
-    assert cross_checked(*sets, seed=5).estimate(5) == cross_checked(*sets, seed=5).estimate(5)
+    assert cross_validated(*sets, seed=5).estimate(5) == cross_validated(*sets, seed=5).estimate(5)
 
 
 def test_no_piece_is_learned_from_and_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def test_no_piece_is_learned_from_and_asked_about(monkeypatch: pytest.MonkeyPatc
         return train(rows, labels, seed)
 
     monkeypatch.setattr(classifier, "train", watched)
-    verdicts = cross_checked(ours, training, held_out, seed=0)
+    verdicts = cross_validated(ours, training, held_out, seed=0)
     asked = [set(pieces.tolist()) for _, pieces in verdicts.composed]
     assert asked == [{1, 3}, {0, 2, 4}]
     for fold, pieces in enumerate(asked):
@@ -95,8 +95,12 @@ def test_no_piece_is_learned_from_and_asked_about(monkeypatch: pytest.MonkeyPatc
 
 def test_too_few_pieces_give_no_number() -> None:
     nothing = windows([])
-    assert cross_checked(nothing, some(2, 2, 0, 1), some(2, 2, 0, 2), 0).estimate(0).to_json() == {"value": None, "low": None, "high": None}
-    assert Verdicts([], []).auc() != Verdicts([], []).auc()
+    assert cross_validated(nothing, some(2, 2, 0, 1), some(2, 2, 0, 2), 0).estimate(0).to_json() == {
+        "value": None,
+        "low": None,
+        "high": None,
+    }
+    assert ClassifierOutputs([], []).auc() != ClassifierOutputs([], []).auc()
 
 
 def test_windows_are_whole_and_none_is_nearly_silent() -> None:

@@ -18,8 +18,8 @@ from preludio.performance import Performance, crop, join, quantise, shift, susta
 FIGURES = {figure.name: figure.of for figure in (*f.FIGURES, *f.TAILS, *s.STRUCTURE)}
 
 
-def events(*notes: tuple[int, int, int, int]) -> f.Events:
-    return f.Events.of(Performance(list(notes)))
+def events(*notes: tuple[int, int, int, int]) -> f.NoteColumns:
+    return f.NoteColumns.of(Performance(list(notes)))
 
 
 # --- done by hand -----------------------------------------------------------------------------------------------------------------
@@ -93,7 +93,7 @@ def test_a_sound_that_goes_on_after_the_last_strike_is_a_wait() -> None:
 @pytest.mark.parametrize("performance", [Performance(), Performance([(500, 1000, 60, 64)])])
 def test_no_note_and_one_note_have_every_figure(performance: Performance) -> None:
     """A silent piece must weigh in, not drop out; only returns may not exist."""
-    found = f.Events.of(performance)
+    found = f.NoteColumns.of(performance)
     for name, of in FIGURES.items():
         assert math.isfinite(of(found)) or name.startswith("return"), name
     assert all(np.isfinite(of(found)).all() for of in f.HISTOGRAMS.values())
@@ -110,7 +110,7 @@ def test_transposition_moves_pitches_alone(performance: Performance, semitones: 
     pitches = performance.notes["pitch"].astype(int) + semitones
     if len(pitches) and not 0 <= pitches.min() <= pitches.max() <= 127:
         return
-    plain, moved = f.Events.of(performance), f.Events.of(transpose(performance, semitones))
+    plain, moved = f.NoteColumns.of(performance), f.NoteColumns.of(transpose(performance, semitones))
     for name, of in FIGURES.items():
         if name not in MOVED_BY_KEY:
             assert of(moved) == pytest.approx(of(plain)), name
@@ -124,7 +124,7 @@ def test_transposition_moves_pitches_alone(performance: Performance, semitones: 
 @law
 @given(quantised_performances(min_notes=2))
 def test_every_histogram_is_shares(performance: Performance) -> None:
-    found = f.Events.of(performance)
+    found = f.NoteColumns.of(performance)
     if len(found) < 2:
         return
     for name, of in f.HISTOGRAMS.items():
@@ -138,7 +138,7 @@ def test_every_histogram_is_shares(performance: Performance) -> None:
 def test_keys_sounding_is_what_a_slow_count_finds(performance: Performance) -> None:
     notes = performance.notes.tolist()
     counts = [sum(on <= ms < off for on, off, _, _ in notes) for ms in range(0, performance.duration_ms, 10)]
-    found = f.Events.of(performance)
+    found = f.NoteColumns.of(performance)
     assert FIGURES["most keys at once"](found) == max(counts, default=0)
     assert FIGURES["keys sounding"](found) == pytest.approx(np.mean(counts) if counts else 0)
 
@@ -161,7 +161,7 @@ def test_the_longest_loop_is_what_a_slow_search_finds(row: list[int]) -> None:
 @settings(law, max_examples=30)
 @given(quantised_performances(max_notes=8))
 def test_chroma_is_what_a_slow_count_finds(performance: Performance) -> None:
-    found = s.chroma(f.Events.of(performance), 500)
+    found = s.chroma(f.NoteColumns.of(performance), 500)
     expected = np.zeros((performance.duration_ms // 500, 12))
     for onset, offset, pitch, _ in performance.notes.tolist():
         for frame in range(len(expected)):
@@ -177,12 +177,12 @@ def test_music_that_comes_back_is_found_at_its_lag_alone() -> None:
     """Twenty seconds, then the same again: each stretch has its like 20 s away, and none before that."""
     again = join([grid(0), shift(grid(0), 20_000)])
     other = join([grid(0), shift(grid(1), 20_000)])
-    returned, new = (s.returns(f.Events.of(piece)) for piece in (again, other))
+    returned, new = (s.returns(f.NoteColumns.of(piece)) for piece in (again, other))
     assert returned["long"] > 0.9
     assert new["long"] < 0.6
     assert returned["short"] < 0.6
     assert returned["middle"] < 0.6
-    assert s.returns(f.Events.of(crop(again, 0, 10_000)))["middle"] == pytest.approx(math.nan, nan_ok=True)
+    assert s.returns(f.NoteColumns.of(crop(again, 0, 10_000)))["middle"] == pytest.approx(math.nan, nan_ok=True)
 
 
 def test_staying_in_one_chord_is_no_return() -> None:
@@ -202,5 +202,5 @@ def test_a_change_of_key_is_counted() -> None:
     chords = (60, 64, 67), (65, 69, 72), (67, 71, 74), (60, 64, 67)
     here = Performance([(2000 * n, 2000 * n + 2000, pitch, 64) for n, chord in enumerate(chords) for pitch in chord])
     up = shift(transpose(here, 6), 8000)
-    assert s.key_changes(f.Events.of(join([here, shift(here, 8000)]))) == 0
-    assert s.key_changes(f.Events.of(join([here, up]))) == 1
+    assert s.key_changes(f.NoteColumns.of(join([here, shift(here, 8000)]))) == 0
+    assert s.key_changes(f.NoteColumns.of(join([here, up]))) == 1

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from music import played
 from strategies import law
 
-from preludio.evaluate.music.compare import Sets, compare, pair
-from preludio.evaluate.music.features import Events
+from preludio.evaluate.music.compare import PieceSets, compare, figure_pair
+from preludio.evaluate.music.features import NoteColumns
 from preludio.evaluate.music.overlap import Comparison, distances, overlap
 from preludio.performance import Performance, crop, quantise, sustain
 
@@ -88,20 +88,22 @@ def test_by_distances_a_set_is_like_another_of_its_kind_and_unlike_a_shifted_one
 # --- sets of pieces ---------------------------------------------------------------------------------------------------------------
 
 
-def pieces(works: range, faster: float = 1.0) -> list[Events]:
+def pieces(works: range, faster: float = 1.0) -> list[NoteColumns]:
     found = []
     for work in works:
         notes = crop(quantise(sustain(played(work))), 0, 15_000).notes.tolist()
-        found.append(Events.of(quantise(Performance([(int(on / faster), int(off / faster), key, touch) for on, off, key, touch in notes]))))
+        found.append(
+            NoteColumns.of(quantise(Performance([(int(on / faster), int(off / faster), key, touch) for on, off, key, touch in notes])))
+        )
     return found
 
 
 def test_music_of_one_kind_reaches_what_real_halves_reach_and_other_music_does_not() -> None:
     reference, second, like = pieces(range(12)), pieces(range(12, 24)), pieces(range(24, 36))
-    alike = compare(Sets([like], reference, second, paired=False), seed=0, draws=4)
+    alike = compare(PieceSets([like], reference, second, paired=False), seed=0, draws=4)
     assert alike.values["mean"].area.value == pytest.approx(alike.values["mean"].reachable_area.value, abs=0.08)
     assert alike.figures["notes a second"].ratio.value == pytest.approx(1, abs=0.15)
-    hurried = compare(Sets([pieces(range(24, 36), faster=3.0)], reference, second, paired=False), seed=0, draws=4)
+    hurried = compare(PieceSets([pieces(range(24, 36), faster=3.0)], reference, second, paired=False), seed=0, draws=4)
     assert hurried.values["notes a second"].area.value < 0.1
     assert hurried.values["mean"].area.value < alike.values["mean"].area.value - 0.1
     assert hurried.distances["mean"].area.value < alike.distances["mean"].area.value - 0.05
@@ -112,7 +114,7 @@ def test_music_of_one_kind_reaches_what_real_halves_reach_and_other_music_does_n
 def test_pieces_that_are_the_reference_itself() -> None:
     """Continuations exactly as played: each value overlaps wholly, each ratio is 1."""
     reference, second = pieces(range(6)), pieces(range(6, 12))
-    found = compare(Sets([reference, reference], reference, second, paired=True), seed=3, draws=4)
+    found = compare(PieceSets([reference, reference], reference, second, paired=True), seed=3, draws=4)
     assert all(one.area.value == pytest.approx(1) for one in found.values.values())
     assert all(one.divergence.value == pytest.approx(0, abs=1e-9) for one in found.values.values())
     assert found.figures["keys sounding"].ratio == pytest.approx((1, 1, 1), abs=0.4)
@@ -120,7 +122,7 @@ def test_pieces_that_are_the_reference_itself() -> None:
 
 
 def test_one_seed_one_report_and_the_larger_set_is_cut() -> None:
-    sets = Sets([pieces(range(20, 29))], pieces(range(4)), pieces(range(4, 8)), paired=False)
+    sets = PieceSets([pieces(range(20, 29))], pieces(range(4)), pieces(range(4, 8)), paired=False)
     first, again = (compare(sets, seed=1, draws=2) for _ in range(2))
     cut = compare(sets._replace(ours=[sets.ours[0][:4]]), seed=1, draws=2)
     assert first.to_json() == again.to_json()
@@ -131,7 +133,7 @@ def test_one_seed_one_report_and_the_larger_set_is_cut() -> None:
 def test_intervals_hold_the_value_and_shrink_with_more_pieces() -> None:
     rng = np.random.default_rng(5)
     for n in (10, 1000):
-        found = pair(rng.normal(3, 1, n), rng.normal(2, 1, n), seed=0)
+        found = figure_pair(rng.normal(3, 1, n), rng.normal(2, 1, n), seed=0)
         for one, value in ((found.ours, 3), (found.real, 2), (found.difference, 1), (found.ratio, 1.5)):
             assert one.low is not None and one.high is not None
             assert one.low < one.value < one.high
@@ -141,5 +143,5 @@ def test_intervals_hold_the_value_and_shrink_with_more_pieces() -> None:
 
 def test_a_ratio_that_says_nothing_is_no_number() -> None:
     for ours, real in (([1.0, 2.0], [0.0, 0.0]), ([-1.0, -2.0], [1.0, 2.0]), ([1.0, 2.0], [-1.0, -1.0]), ([], [1.0])):
-        assert math.isnan(pair(np.array(ours), np.array(real), seed=0).ratio.value)
-    assert pair(np.array([1.0, math.nan, 3.0]), np.array([2.0]), seed=0).ours.value == 2
+        assert math.isnan(figure_pair(np.array(ours), np.array(real), seed=0).ratio.value)
+    assert figure_pair(np.array([1.0, math.nan, 3.0]), np.array([2.0]), seed=0).ours.value == 2

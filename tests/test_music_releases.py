@@ -10,8 +10,8 @@ from music import played
 from strategies import canonical_ids, law
 
 from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
-from preludio.evaluate import EngineScore, Piece, Pieces
-from preludio.evaluate.music.releases import NAMES, RANGES, last_strikes, let_gos, let_gos_of
+from preludio.evaluate import EngineScore, TokenisedPiece, TokenisedPieces
+from preludio.evaluate.music.release_calibration import NAMES, RANGES, count_releases, last_strikes, release_calibration
 from preludio.tokens import NOTE_OFF, TIME_SHIFT, VELOCITY, VOCAB_SIZE, encode
 
 Ids = npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ def knows_nothing(ids: Ids) -> Floats:
 def test_by_hand() -> None:
     """C is struck, E is struck, C goes, E goes 30 shifts later: three tokens and 33 after their strikes."""
     ids = np.array([VELOCITY, 60, 64, TIME_SHIFT, NOTE_OFF + 60, *[TIME_SHIFT + 99] * 30, NOTE_OFF + 64])
-    found = let_gos(knows_nothing, ids)
+    found = count_releases(knows_nothing, ids)
     assert dict(zip(NAMES, found.actual.tolist(), strict=True)) == {
         "under 25": 1,
         "25 - 49": 1,
@@ -44,7 +44,7 @@ def test_by_hand() -> None:
 @law
 @given(canonical_ids(max_notes=30))
 def test_who_knows_what_comes_expects_what_comes(row: list[int]) -> None:
-    found = let_gos(knows_all, np.array(row, dtype=np.int64))
+    found = count_releases(knows_all, np.array(row, dtype=np.int64))
     assert found.expected == pytest.approx(found.actual.astype(float))
     n_releases = sum(NOTE_OFF <= token < TIME_SHIFT for token in row)
     assert found.actual.sum() == n_releases  # of a whole piece, each release has its strike
@@ -66,12 +66,12 @@ def test_what_is_held_since_when_is_what_a_walk_finds(row: list[int]) -> None:
 
 def test_a_key_struck_before_the_segment_is_left_out() -> None:
     """The model has not seen it: its release is no one's to expect."""
-    found = let_gos(knows_all, np.array([TIME_SHIFT, NOTE_OFF + 60, TIME_SHIFT]))
+    found = count_releases(knows_all, np.array([TIME_SHIFT, NOTE_OFF + 60, TIME_SHIFT]))
     assert found.actual.sum() == found.expected.sum() == 0
 
 
 def test_a_segment_of_one_token_has_nothing() -> None:
-    assert let_gos(knows_all, np.array([60])).actual.sum() == 0
+    assert count_releases(knows_all, np.array([60])).actual.sum() == 0
 
 
 # --- an engine's probabilities ----------------------------------------------------------------------------------------------------
@@ -97,9 +97,9 @@ def test_probabilities_are_those_of_the_likelihood(score: EngineScore) -> None:
 
 def test_pieces_in_one_process_and_in_two_give_the_same(score: EngineScore) -> None:
     ids = [encode(played(work)) for work in range(3)]
-    pieces = Pieces("here", 3, range(3), lambda number: Piece(f"{number}", ids[number]))
+    pieces = TokenisedPieces("here", 3, range(3), lambda number: TokenisedPiece(f"{number}", ids[number]))
     done: list[float] = []
-    one, two = (let_gos_of(score, pieces, seed=0, processes=n, progress=done.append) for n in (1, 2))
+    one, two = (release_calibration(score, pieces, seed=0, processes=n, progress=done.append) for n in (1, 2))
     assert one == two
     assert list(one) == list(RANGES)
     assert done == [1, 2, 3] * 2

@@ -20,8 +20,8 @@ from test_engine import RELATED, TINY, assert_equal_logits, needs_native, random
 
 from preludio.checkpoint import Checkpoint, ModelConfig
 from preludio.compose import Composer, Piece, Request
-from preludio.compose.sampling import Draw, Filters
-from preludio.engine.native import PRECISIONS, NativeEngine, NativeSession, default_threads, draw_one
+from preludio.compose.sampling import Filters, TokenSampler
+from preludio.engine.native import PRECISIONS, NativeEngine, NativeSession, default_threads, sample_one
 from preludio.engine.native.library import library
 from preludio.engine.numpy_engine import REWIND, NumpyEngine
 from preludio.errors import RequestError
@@ -119,9 +119,9 @@ def test_the_same_bits_for_any_threads_batch_and_blocks(precision: str, config: 
 
 def following(session: NativeSession, ids: np.ndarray) -> None:
     """Has the session draw ids (batch, n), each in the step that the one before began; the last one's is under way."""
-    session.begin(ids[:, 0].tolist())
+    session.begin_step(ids[:, 0].tolist())
     for column in ids[:, 1:].T.tolist():
-        assert session.draw([Draw(Filters(), allowed=1 << token, chance=0.5) for token in column]) == column
+        assert session.draw([TokenSampler(Filters(), allowed=1 << token, uniform=0.5) for token in column]) == column
 
 
 @each_precision
@@ -255,8 +255,8 @@ def test_a_step_may_be_begun_in_one_thread_and_drawn_from_in_others() -> None:
     ThreadSanitizer saw that a thread wrote how to draw where the other one's call was reading it.
     """
     session = NativeEngine(random_checkpoint(ODD), "float32", 2).session()
-    draws = [Draw(Filters(), allowed=1 << thread, chance=0.5) for thread in range(2)]
-    session.begin([7])
+    draws = [TokenSampler(Filters(), allowed=1 << thread, uniform=0.5) for thread in range(2)]
+    session.begin_step([7])
     drawn: set[tuple[int, int]] = set()
     n_drawn = hammered_by_two(lambda thread: drawn.add((thread, session.draw([draws[thread]])[0])))
     assert session.position == n_drawn + 1
@@ -272,21 +272,21 @@ def test_whatever_is_done_beside_a_step_that_is_under_way(memory: Callable[[], i
     for turn in range(60):
         session = engine.session(2)
         session.feed(ids[:, :10])
-        session.begin(ids[:, 10].tolist())
+        session.begin_step(ids[:, 10].tolist())
         time.sleep(turn % 10 / 10_000)
         if turn % 6 == 0:
             assert session.position == 11
         elif turn % 6 == 1:
             assert session.rewindable == 11
             session.rewind(1)
-            session.begin(ids[:, 10].tolist())
+            session.begin_step(ids[:, 10].tolist())
         elif turn % 6 == 2:
             session = session.fork([0, 1])
         elif turn % 6 == 3:
             other = engine.session(2)
-            other.begin(ids[:, 0].tolist())
+            other.begin_step(ids[:, 0].tolist())
         elif turn % 6 == 4:
-            session.begin(ids[:, 11].tolist())
+            session.begin_step(ids[:, 11].tolist())
             session.rewind(1)
         else:
             del session
@@ -322,7 +322,7 @@ def test_a_process_that_forks_beside_a_step_has_it_whole_on_both_sides() -> None
     session, ids = NativeEngine(random_checkpoint(LONG_STEPS), "int8", 3).session(), random_ids(1, 50)
     context = multiprocessing.get_context("fork")
     for turn in range(8):
-        session.begin(ids[:, turn].tolist())
+        session.begin_step(ids[:, turn].tolist())
         receive, send = context.Pipe(duplex=False)
         child = context.Process(target=_logits_in_a_child, args=(session, ids[:, turn + 1 :], send))
         child.start()
@@ -432,25 +432,25 @@ def test_wrong_use_is_an_error_and_not_a_crash(memory: Callable[[], int]) -> Non
             session.fork(rows)
     with pytest.raises(AssertionError, match="cannot take back"):
         session.rewind(1)
-    draw = Draw(Filters(), allowed=1, chance=0.5)
+    draw = TokenSampler(Filters(), allowed=1, uniform=0.5)
     for two, wrong_part in (([0], "1 ids"), ([0, 391], "outside")):
         with pytest.raises(AssertionError, match=wrong_part):
-            session.begin(two)
+            session.begin_step(two)
     with pytest.raises(AssertionError, match="no step has begun"):
         session.draw([draw, draw])
     assert session.position == 0
-    session.begin([0, 0])
+    session.begin_step([0, 0])
     with pytest.raises(AssertionError, match="1 draws"):
         session.draw([draw])
     with pytest.raises(AssertionError, match="no id is allowed"):
-        session.draw([draw, Draw(Filters(), allowed=0, chance=0.5)])
+        session.draw([draw, TokenSampler(Filters(), allowed=0, uniform=0.5)])
     assert session.draw([draw, draw]) == [0, 0]
     assert session.position == 2
     session.rewind(1)
     with pytest.raises(AssertionError, match="no step has begun"):
         session.draw([draw, draw])
     with pytest.raises(AssertionError, match="no id is allowed"):
-        draw_one(np.zeros(391, dtype=np.float32), Draw(Filters(), allowed=0, chance=0.5))
+        sample_one(np.zeros(391, dtype=np.float32), TokenSampler(Filters(), allowed=0, uniform=0.5))
     assert memory() > 0
 
 

@@ -11,7 +11,7 @@ from music import played
 from strategies import law
 
 from preludio.evaluate import originality
-from preludio.evaluate.originality import FEWEST_KEYS, SHORTEST, KnownRuns, Run, strikes, struck
+from preludio.evaluate.originality import MIN_KEYS, SHORTEST, KnownRuns, SharedRun, onset_pitches, onset_pitches_of_ids
 from preludio.performance import Performance, crop, quantise, shift, stretch, sustain, transpose
 from preludio.tokens import encode
 
@@ -51,10 +51,10 @@ def on_grid(performance: Performance) -> Performance:
 
 
 def test_a_copy_is_found_in_any_key_and_at_any_pace_and_named() -> None:
-    known = [struck(encode(played(work))) for work in range(3)]
+    known = [onset_pitches_of_ids(encode(played(work))) for work in range(3)]
     part = crop(on_grid(played(1)), 5_000, 15_000)
     disguised = shift(transpose(Performance(part.notes), 3), 2_000)
-    runs = KnownRuns([strikes(disguised), strikes(on_grid(played(7)))])
+    runs = KnownRuns([onset_pitches(disguised), onset_pitches(on_grid(played(7)))])
     runs.search(known)
     copy, other = runs.runs()
     assert copy.known == 1
@@ -65,18 +65,18 @@ def test_a_copy_is_found_in_any_key_and_at_any_pace_and_named() -> None:
 
 
 def test_a_slower_copy_keeps_its_intervals() -> None:
-    melody = Performance([(n * 100, n * 100 + 90, int(pitch), 64) for n, pitch in enumerate(strikes(on_grid(played(1)))[:60])])
-    runs = KnownRuns([strikes(on_grid(stretch(melody, 1.7)))])
-    runs.search([strikes(melody)])
+    melody = Performance([(n * 100, n * 100 + 90, int(pitch), 64) for n, pitch in enumerate(onset_pitches(on_grid(played(1)))[:60])])
+    runs = KnownRuns([onset_pitches(on_grid(stretch(melody, 1.7)))])
+    runs.search([onset_pitches(melody)])
     assert runs.runs()[0].length == 60
 
 
 def test_half_a_copy_shares_half() -> None:
-    melody = strikes(on_grid(played(1)))[:50]
-    other = strikes(on_grid(played(2)))[:50]
+    melody = onset_pitches(on_grid(played(1)))[:50]
+    other = onset_pitches(on_grid(played(2)))[:50]
     runs = KnownRuns([np.concatenate([melody, other])])
     runs.search([melody])
-    assert runs.runs()[0] == Run(50, 0, 0)
+    assert runs.runs()[0] == SharedRun(50, 0, 0)
     assert runs.shares(8)[0] == pytest.approx(43 / 93)
 
 
@@ -87,13 +87,13 @@ def test_a_trill_is_nobodys() -> None:
     runs = KnownRuns([np.concatenate([trill, scale])])
     runs.search([trill, scale])
     assert runs.by_piece()[0][0] == 60
-    assert runs.runs()[0] == Run(12, 60, 1)
-    assert len(np.unique(scale)) >= FEWEST_KEYS > len(np.unique(trill))
+    assert runs.runs()[0] == SharedRun(12, 60, 1)
+    assert len(np.unique(scale)) >= MIN_KEYS > len(np.unique(trill))
 
 
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = [struck(encode(played(work))) for work in range(6)]
-    pieces = [strikes(on_grid(played(work))) for work in (1, 4, 9)]
+    known = [onset_pitches_of_ids(encode(played(work))) for work in range(6)]
+    pieces = [onset_pitches(on_grid(played(work))) for work in (1, 4, 9)]
     found = []
     for chunk in (1, 300, 1 << 20):
         monkeypatch.setattr(originality, "CHUNK", chunk)
@@ -107,7 +107,7 @@ def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_known_and_nothing_asked() -> None:
     runs = KnownRuns([np.empty(0, np.uint8), np.array([60], np.uint8)])
     runs.search([])
-    assert runs.runs() == [Run(0, 0, -1)] * 2
+    assert runs.runs() == [SharedRun(0, 0, -1)] * 2
     assert runs.shares(8) == [0.0, 0.0]
     KnownRuns([]).search([np.arange(40, dtype=np.uint8)])
 

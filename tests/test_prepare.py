@@ -24,11 +24,11 @@ from music import played
 import preludio
 from preludio import cli
 from preludio.cli.prepare import CLEANING
-from preludio.corpus import examine as examining
+from preludio.corpus import examination as examining
 from preludio.corpus import prepare as preparing
-from preludio.corpus.clean import Rule
+from preludio.corpus.clean import CleaningRule
 from preludio.corpus.entry import Entry, Source
-from preludio.corpus.prepare import Choice, Options, Prepared, prepare, rules_without
+from preludio.corpus.prepare import PrepareOptions, PrepareResult, SplitOptions, prepare, rules_without
 from preludio.corpus.shards import Shards
 from preludio.errors import OutputError, PreludioError, PreludioWarning
 from preludio.performance import Performance, transpose
@@ -76,7 +76,7 @@ def rows(out: Path) -> dict[str, dict[str, str]]:
 
 def command(*arguments: object, script: str = "") -> list[str]:
     """The program, with batches of three files; `script` is run before it."""
-    main = f"import preludio.corpus.examine as examine; examine.BATCH = 3\n{script}\nfrom preludio.cli import main; main()"
+    main = f"import preludio.corpus.examination as examine; examine.BATCH = 3\n{script}\nfrom preludio.cli import main; main()"
     return [sys.executable, "-c", main, "prepare", *map(str, arguments)]
 
 
@@ -188,7 +188,7 @@ def test_it_goes_on_where_it_was(music: Path, tmp_path: Path, monkeypatch: pytes
     read: list[str] = []
     once = examining.examine
 
-    def counted(source: Source, entry: Entry, rules: Sequence[Rule]) -> examining.Examined:
+    def counted(source: Source, entry: Entry, rules: Sequence[CleaningRule]) -> examining.ExaminedEntry:
         read.append(entry.name)
         return once(source, entry, rules)
 
@@ -206,11 +206,11 @@ def test_what_has_changed_meanwhile_is_examined_anew(music: Path, tmp_path: Path
     shutil.copytree(music, tmp_path / "music")
     with pytest.raises(Stopped):
         prepare([tmp_path / "music"], tmp_path / "out", processes=1, progress=stopping_after(7, []))
-    options = Options()
+    options = PrepareOptions()
     if change == "a file":
         write(tmp_path / "music", "a/00.mid", played(99))
     elif change == "a rule":
-        options = Options(rules_without(["silence"]))
+        options = PrepareOptions(rules_without(["silence"]))
     else:
         next((tmp_path / "out").rglob("0000001.npz")).write_bytes(b"PK torn")
     seen: list[int] = []
@@ -247,12 +247,12 @@ def test_damaged_and_hostile_files_cost_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "music"
     for work in range(100):
         write(folder, f"{work:02}.mid", played(work, 0, SMALL))
-    options = Options(rules_without(["too short"]))
+    options = PrepareOptions(rules_without(["too short"]))
     sound = prepare([folder], tmp_path / "sound", options, processes=1)
     n_bad = damage(folder)
     result = prepare([folder], tmp_path / "out", options, processes=1)
-    assert len(sound.facts) == 100
-    assert len(result.facts) == len(rows(tmp_path / "out")) == 100 + n_bad
+    assert len(sound.records) == 100
+    assert len(result.records) == len(rows(tmp_path / "out")) == 100 + n_bad
     for split in ("train", "validation"):
         assert (tmp_path / "out" / f"{split}.bin").read_bytes() == (tmp_path / "sound" / f"{split}.bin").read_bytes()
     left_out = {name: row for name, row in rows(tmp_path / "out").items() if row["kept"] == "no"}
@@ -296,7 +296,7 @@ def test_what_leaks_from_another_folder_and_what_comes_twice_stay_out(tmp_path: 
 
     def kinds(**choice: bool) -> dict[str, str]:
         out = tmp_path / "out"
-        prepare([source, other], out, Options(choice=Choice(**choice)), processes=1)
+        prepare([source, other], out, PrepareOptions(choice=SplitOptions(**choice)), processes=1)
         return {name: row["kind"] for name, row in rows(out).items() if row["source"] == "folder"}
 
     assert kinds() == {
@@ -313,11 +313,11 @@ def test_cleaning_does_not_touch_what_is_held_out(tmp_path: Path) -> None:
     source = maestro(tmp_path / "maestro", {0: "train", 1: "validation", 2: "train"})
     for work in (1, 2):
         write(source, f"2004/{work}.midi", flat)
-    prepare([source], tmp_path / "out", Options(choice=Choice(duplicates=False)), processes=1)
+    prepare([source], tmp_path / "out", PrepareOptions(choice=SplitOptions(duplicates=False)), processes=1)
     shards = Shards.open(tmp_path / "out")
     assert np.array_equal(shards.splits["validation"].piece(0), encode(flat))
     assert rows(tmp_path / "out")["2004/2.midi"]["reason"].startswith("constant velocity: ")
-    prepare([source], tmp_path / "out", Options((), Choice(duplicates=False)), processes=1)
+    prepare([source], tmp_path / "out", PrepareOptions((), SplitOptions(duplicates=False)), processes=1)
     assert len(Shards.open(tmp_path / "out").splits["train"]) == 2
 
 
@@ -325,8 +325,8 @@ def test_two_sources_of_one_kind_are_told_apart(tmp_path: Path) -> None:
     for folder, work in (("one", 0), ("two", 1), ("three", 0)):
         write(tmp_path / folder, "a.mid", played(work))
     result = prepare([tmp_path / name for name in ("one", "two", "three")], tmp_path / "out", processes=1)
-    assert [one.entry.source for one in result.facts] == ["folder", "folder 2", "folder 3"]
-    assert result.verdicts[2].reason == "the same performance as folder: a.mid"
+    assert [one.entry.source for one in result.records] == ["folder", "folder 2", "folder 3"]
+    assert result.decisions[2].reason == "the same performance as folder: a.mid"
 
 
 def test_the_manifest_the_table_and_the_music_agree(music: Path, prepared: Path) -> None:
@@ -342,7 +342,7 @@ def test_the_manifest_the_table_and_the_music_agree(music: Path, prepared: Path)
 def test_exported_token_files_read_back_to_the_same_ids(prepared: Path, tmp_path: Path) -> None:
     shutil.copytree(prepared, tmp_path / "out")
     exported = preparing.export_npz(tmp_path / "out")
-    options = Options((), Choice(duplicates=False))
+    options = PrepareOptions((), SplitOptions(duplicates=False))
     prepare(exported, tmp_path / "again", options, processes=1)
     for split, ids in Shards.open(prepared).splits.items():
         assert np.array_equal(Shards.open(tmp_path / "again").splits[split].ids, ids.ids)
@@ -409,7 +409,7 @@ def test_what_is_wrong_is_one_line(
 
 
 def test_the_cleaning_rules_that_the_help_names_are_those_that_there_are() -> None:
-    assert ", ".join(Options().rules) == CLEANING
+    assert ", ".join(PrepareOptions().rules) == CLEANING
 
 
 def test_two_at_once_into_one_folder_the_second_is_refused(music: Path, prepared: Path, tmp_path: Path) -> None:
@@ -423,7 +423,7 @@ def test_two_at_once_into_one_folder_the_second_is_refused(music: Path, prepared
 
 
 INTERRUPTED = """
-import os, signal, preludio.corpus.examine as examine
+import os, signal, preludio.corpus.examination as examine
 save, left = examine.save_batch, [3]
 def save_batch(path, examined):
     save(path, examined)
@@ -519,8 +519,8 @@ def test_the_giantmidi_sample_beside_maestros_table_is_found_to_be_held_out(tmp_
     (tmp_path / "maestro").mkdir()
     shutil.copy(MAESTRO / "maestro-v3.0.0.csv", tmp_path / "maestro")
     with pytest.warns(PreludioWarning, match="962 of 962 train files are missing"):
-        result: Prepared = prepare([tmp_path / "maestro", GIANTMIDI], tmp_path / "out", processes=1)
-    assert len(result.facts) == 1276 + 56
+        result: PrepareResult = prepare([tmp_path / "maestro", GIANTMIDI], tmp_path / "out", processes=1)
+    assert len(result.records) == 1276 + 56
     assert result.left_out()["leak"] >= 45
 
 

@@ -13,7 +13,7 @@ from test_engine import TINY, needs_native, random_checkpoint
 
 from preludio.engine.native import NativeEngine, NativeSession
 from preludio.engine.native.library import library
-from preludio.engine.relations import add_related
+from preludio.engine.relations import add_relations
 from preludio.tokens import NOTE_OFF, PAD, TIME_SHIFT, VELOCITY, VOCAB_SIZE, relations
 from preludio.tokens.relations import States, Tracker
 
@@ -182,7 +182,7 @@ def test_what_is_added_is_the_sum_as_it_is_written(monkeypatch: pytest.MonkeyPat
     x, rows = rng.normal(size=(2, 30, 16)).astype(np.float32), rng.normal(size=(relations.N_ROWS, 16)).astype(np.float32)
     ids = rng.integers(0, 388, (2, 30))
     states, products, ours = relations.states(ids), x @ rows.T, np.zeros((2, 30, VOCAB_SIZE), np.float32)
-    add_related(ours, products, states)
+    add_relations(ours, products, states)
     torchs = related(torch.from_numpy(x), torch.from_numpy(rows), StatesOfTensors.of(torch.from_numpy(ids))).numpy()
     for row, number in np.ndindex(2, 30):
         expected = related_as_written(products[row, number].tolist(), at(states, row, number))

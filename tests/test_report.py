@@ -15,21 +15,23 @@ from hypothesis import strategies as st
 
 from preludio.corpus.charts import histogram, keyboard, loudness
 from preludio.corpus.clean import RULES
-from preludio.corpus.decide import Verdict
 from preludio.corpus.entry import Entry
-from preludio.corpus.examine import Counts, Facts
-from preludio.corpus.report import MOST_COMPOSERS, MOST_ROWS, write_report
+from preludio.corpus.examination import Counts, EntryRecord
+from preludio.corpus.report import MAX_COMPOSERS, MAX_ROWS, write_report
+from preludio.corpus.split_decisions import SplitDecision
 
 MANIFEST = {"options": {"rules": ["silence"], "choice": {"duplicates": True, "guard": False}}, "content_hash": "abc"}
 
 
-def piece(number: int, split: str = "train", composer: str = "Clara Schumann", mended: str = "", kind: str = "") -> tuple[Facts, Verdict]:
+def piece(
+    number: int, split: str = "train", composer: str = "Clara Schumann", mended: str = "", kind: str = ""
+) -> tuple[EntryRecord, SplitDecision]:
     entry = Entry("maestro", f"{number}.midi", split or None, composer, f"Work {number}")
-    facts = Facts(entry, "damaged" if kind == "unusable" else "", mended, 100 + number, 400 + number, 3600.0, 1800.0)
-    return facts, Verdict("", "damaged: why <not>", kind) if kind else Verdict(split)
+    facts = EntryRecord(entry, "damaged" if kind == "unusable" else "", mended, 100 + number, 400 + number, 3600.0, 1800.0)
+    return facts, SplitDecision("", "damaged: why <not>", kind) if kind else SplitDecision(split)
 
 
-def page(folder: Path, rows: Iterable[tuple[Facts, Verdict]]) -> str:
+def page(folder: Path, rows: Iterable[tuple[EntryRecord, SplitDecision]]) -> str:
     rows = list(rows)
     counts: list[tuple[Counts, Counts]] = [(np.full(128, 3, np.uint32), np.arange(128, dtype=np.uint32)) for _ in rows]
     write_report(folder / "report.html", [one for one, _ in rows], [verdict for _, verdict in rows], counts, MANIFEST)
@@ -118,7 +120,10 @@ HOSTILE = st.text(st.characters(exclude_categories=["Cs"]), max_size=12).map(lam
 @given(HOSTILE, HOSTILE, HOSTILE)
 def test_no_name_becomes_markup(tmp_path_factory: pytest.TempPathFactory, name: str, composer: str, reason: str) -> None:
     entry = Entry("folder", name, None, composer, name)
-    rows = [(Facts(entry, "", reason, 100, 400, 60.0), Verdict("train")), (Facts(entry, reason, ""), Verdict("", reason, "unusable"))]
+    rows = [
+        (EntryRecord(entry, "", reason, 100, 400, 60.0), SplitDecision("train")),
+        (EntryRecord(entry, reason, ""), SplitDecision("", reason, "unusable")),
+    ]
     text = page(tmp_path_factory.mktemp("report"), rows)
     assert "<script" not in text
     assert "<!--" not in text
@@ -128,14 +133,14 @@ def test_no_name_becomes_markup(tmp_path_factory: pytest.TempPathFactory, name: 
 def test_composers_are_ranked_by_hours_and_the_rest_is_counted(tmp_path: Path) -> None:
     rows = [piece(n, composer=f"Composer {c:02}") for n, c in enumerate(c for c in range(20) for _ in range(20 - c))]
     text = page(tmp_path, [*rows, piece(999, composer="")])
-    assert re.findall(r"<li><span>(.*?)</span>", text) == [f"Composer {c:02}" for c in range(MOST_COMPOSERS)]
+    assert re.findall(r"<li><span>(.*?)</span>", text) == [f"Composer {c:02}" for c in range(MAX_COMPOSERS)]
     assert "5 others and 1 piece without a composer's name" in text.replace("&#x27;", "'")
 
 
 def test_what_was_left_out_is_listed_under_its_cause_and_no_list_is_endless(tmp_path: Path) -> None:
-    rows = [piece(0), *(piece(n, kind="leak") for n in range(1, MOST_ROWS + 12))]
+    rows = [piece(0), *(piece(n, kind="leak") for n in range(1, MAX_ROWS + 12))]
     faults = [*(rule.name for rule in RULES), "missing", "no notes", "MIDI data of no sort"]
-    rows += [(Facts(Entry("folder", "x.mid"), fault, ""), Verdict("", f"{fault}; why", "unusable")) for fault in faults]
+    rows += [(EntryRecord(Entry("folder", "x.mid"), fault, ""), SplitDecision("", f"{fault}; why", "unusable")) for fault in faults]
     text = page(tmp_path, rows)
     summaries = dict(re.findall(r"<summary>(.*?) <b>(.*?)</b>", text))
     assert summaries["Of a held-out work"] == "61"
@@ -154,7 +159,7 @@ def test_what_was_mended_is_counted_without_its_figures(tmp_path: Path) -> None:
 
 def test_pieces_without_length_or_names_still_make_a_page(tmp_path: Path) -> None:
     entry = Entry("npz", "arr_0")
-    assert "Composers" not in page(tmp_path, [(Facts(entry, "", "", 0, 0, 0.0), Verdict("train"))])
+    assert "Composers" not in page(tmp_path, [(EntryRecord(entry, "", "", 0, 0, 0.0), SplitDecision("train"))])
 
 
 # --- charts -----------------------------------------------------------------------------------------------------------------------

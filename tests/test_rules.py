@@ -10,22 +10,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import canonical_ids, law
 
-from preludio.compose.rules import Ending, FewKeysGuard, Keys, LoopGuard, Rule, SilenceGuard, Strings, guards, listeners, narrowed
+from preludio.compose.rules import (
+    Ending,
+    FewKeysGuard,
+    KeyRange,
+    LoopGuard,
+    MaximumNoteLength,
+    SamplingRule,
+    SilenceGuard,
+    apply_rules,
+    degeneration_guards,
+    push_functions,
+)
 from preludio.tokens import END, NOTE_OFF, NOTE_ON, PAD, TIME_SHIFT, VELOCITY, VOCAB_SIZE, Grammar, IdSet, as_mask, id_range
 
 SECOND = TIME_SHIFT + 99
 TENTH = TIME_SHIFT + 9
 
 
-def mask_of(rule: Rule) -> np.ndarray:
-    return as_mask(id_range(0, VOCAB_SIZE) & ~rule.barred)
+def mask_of(rule: SamplingRule) -> np.ndarray:
+    return as_mask(id_range(0, VOCAB_SIZE) & ~rule.forbidden)
 
 
-def struck_out(rule: Rule) -> set[int]:
+def struck_out(rule: SamplingRule) -> set[int]:
     return set(np.flatnonzero(~mask_of(rule)).tolist())
 
 
-def hear(rule: Rule, tokens: Iterable[int]) -> None:
+def hear(rule: SamplingRule, tokens: Iterable[int]) -> None:
     for token in tokens:
         rule.push(token)
 
@@ -49,12 +60,12 @@ class Player:
 def at_the_keyboard(*tokens: int) -> set[int]:
     """What a piano allows after these events."""
     grammar = Grammar()
-    strings = Strings(grammar)
+    strings = MaximumNoteLength(grammar)
     for token in tokens:
         grammar.push(token)
         strings.push(token)
-    left = narrowed(grammar.allowed_set, [Keys(), strings])
-    assert left == narrowed(grammar.allowed_set, [Keys(), Strings(grammar)])  # as if it had just come to listen
+    left = apply_rules(grammar.allowed_set, [KeyRange(), strings])
+    assert left == apply_rules(grammar.allowed_set, [KeyRange(), MaximumNoteLength(grammar)])  # as if it had just come to listen
     return set(np.flatnonzero(as_mask(left)).tolist())
 
 
@@ -91,33 +102,33 @@ class TestEnding:
         assert not mask_of(player.ending)[END]
         player.play(VELOCITY + 3, 60, SECOND, NOTE_OFF + 60)
         assert mask_of(player.ending)[END]
-        assert not player.ending.reached
-        assert player.play(END).ending.reached
+        assert not player.ending.finished
+        assert player.play(END).ending.finished
 
     def test_a_legato_line_is_not_cut_between_two_notes(self) -> None:
         """Nothing sounds for an instant between two slurred notes: that is no rest."""
         player = Player(2.0)
         for token in LEGATO[: 3 * 50]:
-            assert not player.play(token).ending.reached
+            assert not player.play(token).ending.finished
 
     def test_a_breath_ends_it_and_the_last_notes_ring_on(self) -> None:
         player = Player(2.0).play(*LEGATO[: 3 * 30 - 1])
         player.play(TIME_SHIFT + Ending.BREATH_STEPS)
-        assert not player.ending.reached
+        assert not player.ending.finished
         assert struck_out(player.ending) >= {*range(NOTE_ON, NOTE_OFF), *range(VELOCITY, PAD)}
-        assert player.play(*[NOTE_OFF + pitch for pitch in sorted(player.grammar.sounding)]).ending.reached
+        assert player.play(*[NOTE_OFF + pitch for pitch in sorted(player.grammar.sounding)]).ending.finished
 
     def test_ringing_is_bounded(self) -> None:
         player = Player(1.0).play(VELOCITY + 16, 60, SECOND)
-        assert not player.ending.reached
+        assert not player.ending.finished
         player.play(SECOND)
-        assert not player.ending.reached
-        assert player.play(SECOND).ending.reached
+        assert not player.ending.finished
+        assert player.play(SECOND).ending.finished
 
     def test_silence_ends_it(self) -> None:
         player = Player(1.0).play(VELOCITY + 16, 60, SECOND - 1, NOTE_OFF + 60)
-        assert not player.ending.reached
-        assert player.play(TIME_SHIFT + Ending.SILENCE_STEPS).ending.reached
+        assert not player.ending.finished
+        assert player.play(TIME_SHIFT + Ending.SILENCE_STEPS).ending.finished
 
     def test_no_rest_in_time_closes_it(self) -> None:
         seconds = 5.0
@@ -128,18 +139,18 @@ class TestEnding:
                 break
             player.play(token)
         assert steps <= player.ending.steps < steps + 100
-        assert player.play(SECOND, SECOND).ending.reached
+        assert player.play(SECOND, SECOND).ending.finished
 
     def test_no_piece_is_without_a_note(self) -> None:
         """A piece of one second from nothing was over at the model's first long shift: silence."""
         player = Player(1.0).play(SECOND)
-        assert not player.ending.reached
+        assert not player.ending.finished
         assert struck_out(player.ending) == {END, *range(TIME_SHIFT, VELOCITY)}
 
     def test_the_prompts_time_does_not_count(self) -> None:
         player = Player(1.0, prompt=[SECOND, SECOND, VELOCITY + 16, 60, SECOND])
         assert player.ending.steps == 0
-        assert not player.ending.reached
+        assert not player.ending.finished
 
 
 class TestSilenceGuard:
@@ -149,7 +160,7 @@ class TestSilenceGuard:
         assert struck_out(guard) == set(range(TIME_SHIFT + 10, VELOCITY))
         hear(guard, [TIME_SHIFT + 9])
         assert struck_out(guard) == set(range(TIME_SHIFT, VELOCITY))
-        assert guard.alarmed
+        assert guard.triggered
 
     def test_one_note_does_not_buy_another_long_rest(self) -> None:
         guard = SilenceGuard()
@@ -157,7 +168,7 @@ class TestSilenceGuard:
         assert mask_of(guard)[TIME_SHIFT:VELOCITY].sum() == 0
         hear(guard, [60, 64, 67, 72])
         assert mask_of(guard).all()
-        assert not guard.alarmed
+        assert not guard.triggered
 
     def test_a_piece_from_nothing_begins_soon(self) -> None:
         guard = SilenceGuard()
@@ -197,7 +208,7 @@ class TestLoopGuard:
         assert not struck_out(guard)
         guard.push(played[-1])
         for _ in range(guard.BREAK):
-            assert guard.alarmed
+            assert guard.triggered
             expected = played[-period]
             assert expected in struck_out(guard)
             played.append(expected + 1 if expected < 64 else 50)
@@ -208,12 +219,12 @@ class TestLoopGuard:
         rng = np.random.default_rng(0)
         for n in range(30):
             hear(guard, [int(rng.integers(TIME_SHIFT, PAD)), NOTE_OFF + 60 + n % 2, 60 + n % 2])
-        assert guard.alarmed
+        assert guard.triggered
 
     def test_a_slip_now_and_then_does_not_hide_a_loop(self) -> None:
         guard = LoopGuard(NOTE_ON, NOTE_OFF, longest_period=64, limit=128, setback=8)
         hear(guard, [90 if n % 30 == 29 else 60 + n % 3 for n in range(400)])
-        assert guard.alarmed
+        assert guard.triggered
 
     def test_it_never_strikes_out_the_end(self) -> None:
         guard = LoopGuard(NOTE_ON, PAD, longest_period=256, limit=64, setback=64)
@@ -227,7 +238,7 @@ class TestFewKeysGuard:
         guard, rng = FewKeysGuard(), np.random.default_rng(n_keys)
         for n in range(guard.WINDOW):
             guard.push(int(rng.integers(n_keys)) if n % 50 else 100)
-            if guard.alarmed:
+            if guard.triggered:
                 break
         assert struck_out(guard) - {100} == set(range(n_keys))
         hear(guard, range(64, 64 + guard.BREAK))
@@ -242,12 +253,12 @@ class TestFewKeysGuard:
     def test_scales_are_no_babble(self) -> None:
         guard = FewKeysGuard()
         hear(guard, [60 + n % 8 for n in range(2000)])
-        assert not guard.alarmed
+        assert not guard.triggered
 
 
 class StrikesOutAll:
-    hears: IdSet = 0
-    barred: IdSet = id_range(0, VOCAB_SIZE)
+    listens_to: IdSet = 0
+    forbidden: IdSet = id_range(0, VOCAB_SIZE)
 
     def push(self, token: int) -> None: ...
 
@@ -256,9 +267,9 @@ class StrikesOutAll:
 @given(canonical_ids(min_notes=1), st.integers(1, 300))
 def test_a_mask_is_never_left_empty(ids: list[int], repeats: int) -> None:
     grammar = Grammar()
-    rules: list[Rule] = [*guards(), Ending(grammar, seconds=1.0), StrikesOutAll()]
+    rules: list[SamplingRule] = [*degeneration_guards(), Ending(grammar, seconds=1.0), StrikesOutAll()]
     for token in ids:
-        left = narrowed(grammar.allowed_set, rules)
+        left = apply_rules(grammar.allowed_set, rules)
         assert left
         assert not left & ~grammar.allowed_set
         for rule in rules:
@@ -270,12 +281,12 @@ def test_a_mask_is_never_left_empty(ids: list[int], repeats: int) -> None:
 @given(canonical_ids(min_notes=1))
 def test_a_rule_misses_nothing_by_hearing_only_what_concerns_it(ids: list[int]) -> None:
     grammar = Grammar()
-    told_all: list[Rule] = [Keys(), Strings(grammar), *guards(), Ending(grammar, seconds=1.0)]
-    told: list[Rule] = [Keys(), Strings(grammar), *guards(), Ending(grammar, seconds=1.0)]
-    concerned = listeners(grammar, told)
+    told_all: list[SamplingRule] = [KeyRange(), MaximumNoteLength(grammar), *degeneration_guards(), Ending(grammar, seconds=1.0)]
+    told: list[SamplingRule] = [KeyRange(), MaximumNoteLength(grammar), *degeneration_guards(), Ending(grammar, seconds=1.0)]
+    concerned = push_functions(grammar, told)
     for token in ids:
         for push in concerned[token]:
             push(token)
         for rule in told_all:
             rule.push(token)
-        assert [rule.barred for rule in told] == [rule.barred for rule in told_all]
+        assert [rule.forbidden for rule in told] == [rule.forbidden for rule in told_all]

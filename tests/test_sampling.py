@@ -14,10 +14,19 @@ from hypothesis import strategies as st
 from strategies import law
 
 from preludio.compose.request import Request
-from preludio.compose.sampling import COLDEST, Dice, Draw, Filters, keep_likeliest, likeliest_strikes, sample, temper
+from preludio.compose.sampling import (
+    MIN_TEMPERATURE,
+    Filters,
+    RandomStream,
+    TokenSampler,
+    likeliest_strikes,
+    probabilities_at,
+    sample,
+    truncate_distribution,
+)
 from preludio.engine import native
 from preludio.engine.native.library import library
-from preludio.engine.native.room import CHOICE_FIELDS
+from preludio.engine.native.step_buffers import CHOICE_FIELDS
 from preludio.errors import RequestError
 from preludio.sampling_options import SamplingOptions
 from preludio.tokens import VOCAB_SIZE, IdSet
@@ -31,7 +40,7 @@ logit_rows = st.lists(st.floats(-20, 20, width=32), min_size=N, max_size=N).map(
 masks = st.lists(st.booleans(), min_size=N, max_size=N).filter(any).map(np.array)
 filters = st.builds(
     Filters,
-    temperature=st.one_of(st.just(0.0), st.floats(COLDEST, 10)),
+    temperature=st.one_of(st.just(0.0), st.floats(MIN_TEMPERATURE, 10)),
     top_k=st.integers(0, N + 2),
     top_p=st.one_of(st.just(1.0), st.floats(0.01, 1)),
     min_p=st.floats(0, 1),
@@ -58,8 +67,8 @@ def naive_survivors(probabilities: list[float], wish: Filters) -> int:
 @law
 @given(logit_rows, filters)
 def test_the_filters_leave_what_their_definitions_leave(logits: np.ndarray, wish: Filters) -> None:
-    descending = np.sort(temper(logits, wish.temperature))[::-1]
-    kept = keep_likeliest(descending, wish)
+    descending = np.sort(probabilities_at(logits, wish.temperature))[::-1]
+    kept = truncate_distribution(descending, wish)
     assert len(kept) == naive_survivors(descending.tolist(), wish)
     assert kept.tolist() == descending[: len(kept)].tolist()
 
@@ -71,15 +80,15 @@ def test_what_is_drawn_is_allowed(logits: np.ndarray, allowed: np.ndarray, wish:
 
 
 def test_the_dice_show_what_the_generator_would_give_one_by_one() -> None:
-    rng, dice = np.random.default_rng(5), Dice(np.random.default_rng(5))
-    assert [dice.cast() for _ in range(2 * Dice.AT_ONCE + 3)] == [rng.random() for _ in range(2 * Dice.AT_ONCE + 3)]
+    rng, dice = np.random.default_rng(5), RandomStream(np.random.default_rng(5))
+    assert [dice.next_uniform() for _ in range(2 * RandomStream.BLOCK + 3)] == [rng.random() for _ in range(2 * RandomStream.BLOCK + 3)]
 
 
 @law
 @given(st.lists(st.floats(-20, 20, width=32), min_size=200, max_size=200), st.floats(0.01, 0.99))
 def test_strike_top_p_moves_probability_among_strikes_alone(row: list[float], top_p: float) -> None:
     """The note-ons keep their sum; those that are left are the likeliest, and no fewer would have the share."""
-    probabilities = temper(np.array(row, dtype=np.float32), 1.0)
+    probabilities = probabilities_at(np.array(row, dtype=np.float32), 1.0)
     strikes = probabilities[:128]
     kept = likeliest_strikes(strikes, top_p)
     assert kept.sum() == pytest.approx(strikes.sum())
@@ -93,7 +102,7 @@ def test_strike_top_p_moves_probability_among_strikes_alone(row: list[float], to
 @law
 @given(logit_rows, masks, filters, st.floats(0, 1 - 1e-9))
 def test_the_native_draw_is_the_same(logits: np.ndarray, allowed: np.ndarray, wish: Filters, chance: float) -> None:
-    assert native.draw_one(logits, Draw(wish, bits(allowed), chance)) == sample(logits, allowed, wish, chance)
+    assert native.sample_one(logits, TokenSampler(wish, bits(allowed), chance)) == sample(logits, allowed, wish, chance)
 
 
 def test_the_filters_are_the_options_in_their_order() -> None:
@@ -116,7 +125,7 @@ def test_the_c_struct_has_the_layout_that_python_writes() -> None:
 @needs_native
 def test_what_is_beyond_the_vocabulary_is_not_drawn() -> None:
     logits = np.array([0, 0, 0, 50], dtype=np.float32)
-    assert native.draw_one(logits[:3], Draw(Filters(), 0b1110, 0.99)) == 2
+    assert native.sample_one(logits[:3], TokenSampler(Filters(), 0b1110, 0.99)) == 2
 
 
 WISHES = [
@@ -134,15 +143,15 @@ def test_the_native_draw_is_the_same_over_the_whole_vocabulary(wish: Filters) ->
         logits = rng.normal(0, rng.uniform(0.1, 30), VOCAB_SIZE).astype(np.float32)
         allowed = rng.random(VOCAB_SIZE) < rng.random()
         allowed[rng.integers(VOCAB_SIZE)] = True
-        draw = Draw(wish, bits(allowed), rng.random())
-        assert native.draw_one(logits, draw) == draw(logits)
+        draw = TokenSampler(wish, bits(allowed), rng.random())
+        assert native.sample_one(logits, draw) == draw(logits)
 
 
 @law
 @given(logit_rows, st.floats(0.05, 10))
 def test_temperature_divides_the_logits(logits: np.ndarray, temperature: float) -> None:
     weights = np.exp((logits.astype(np.float64) - float(logits.max())) / temperature)
-    np.testing.assert_allclose(temper(logits, temperature), weights / weights.sum(), rtol=1e-12)
+    np.testing.assert_allclose(probabilities_at(logits, temperature), weights / weights.sum(), rtol=1e-12)
 
 
 @law

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preludio.corpus.shards import MANIFEST, Encoded, ShardError, Shards, write_shards
+from preludio.corpus.shards import MANIFEST, EncodedPiece, ShardError, Shards, write_shards
 
 
-def piece(split: str, number: int, n_tokens: int) -> Encoded:
+def piece(split: str, number: int, n_tokens: int) -> EncodedPiece:
     ids = np.random.default_rng(number).integers(0, 388, n_tokens).astype(np.uint16)
-    return Encoded(split, "folder", f"{number}.mid", "Émile", f"Nº {number}", n_tokens // 4, ids)
+    return EncodedPiece(split, "folder", f"{number}.mid", "Émile", f"Nº {number}", n_tokens // 4, ids)
 
 
-def pieces(*lengths: int, split: str = "train") -> list[Encoded]:
+def pieces(*lengths: int, split: str = "train") -> list[EncodedPiece]:
     return [piece(split, number, length) for number, length in enumerate(lengths)]
 
 
@@ -82,7 +82,7 @@ def test_a_run_that_stops_midway_leaves_no_training_data_that_looks_whole(tmp_pa
     write_shards(tmp_path, pieces(10, 3), {})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
-    def breaking() -> list[Encoded]:
+    def breaking() -> list[EncodedPiece]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

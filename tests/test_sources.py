@@ -22,7 +22,7 @@ import pytest
 from datasets import GIANTMIDI, MAESTRO, needs_datasets
 
 from preludio.corpus import archive, encoded_split, midi_files
-from preludio.corpus.archive import Zip, open_place, printable, unique_names
+from preludio.corpus.archive import Zip, open_file_tree, printable, unique_names
 from preludio.corpus.entry import Entry, Source
 from preludio.corpus.giantmidi import parse_name
 from preludio.corpus.npz import write_npz
@@ -730,7 +730,7 @@ def test_folder_and_zip_of_real_files_are_the_same_source(tmp_path: Path) -> Non
     kept = {entry.name for entry in packed.entries()}
     assert packed.entries() == [entry for entry in folder.entries() if entry.name in kept]
     assert all(packed.read(entry) == folder.read(entry) for entry in packed.entries())
-    assert isinstance(open_place(tmp_path / "midis_v1.2.zip"), Zip)
+    assert isinstance(open_file_tree(tmp_path / "midis_v1.2.zip"), Zip)
 
 
 def test_riff_midi_is_met_and_archives_inside_are_named(tmp_path: Path) -> None:

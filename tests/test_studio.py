@@ -25,7 +25,7 @@ from studio_server import Server, restless_model
 
 import preludio
 from preludio import checkpoint, render
-from preludio.compose.prompt import prepare
+from preludio.compose.prompt import prepare_prompt
 from preludio.errors import CheckpointError, OutputError, RequestError
 from preludio.performance import Performance
 
@@ -36,29 +36,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from preludio.studio import Settings, create_app, themes
-from preludio.studio.ailments import Ailment
-from preludio.studio.guard import HEADERS
-from preludio.studio.house import problem_of
-from preludio.studio.models import Models
-from preludio.studio.music import COMPOSED, GIVEN, Beginning, Music, pack
+from preludio.studio.app_state import problem_of
+from preludio.studio.job_queue import Emit, JobQueue
+from preludio.studio.middleware import HEADERS
+from preludio.studio.models import ModelRegistry
+from preludio.studio.music import COMPOSED, GIVEN, ContinuationStart, Music, pack_rows
+from preludio.studio.schemas.requests import MAX_SECONDS
 from preludio.studio.serve import slots
-from preludio.studio.store import FIRST, NewVersion, Store, Vanished, data_folder, folded, now_ms
+from preludio.studio.storage_errors import StorageErrorCode
+from preludio.studio.store import INITIAL_SCHEMA, NewVersion, NotFound, Store, data_folder, folded, now_ms
 from preludio.studio.themes import THEMES
 from preludio.studio.titles import file_name, one_line
-from preludio.studio.turns import Tell, Turns
-from preludio.studio.wishes import MAX_SECONDS
 
 STATIC = Path(preludio.__file__).parent / "studio" / "static"
 HERE = "http://127.0.0.1:7388"
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
-    return Models([str(restless_model(tmp_path_factory.mktemp("model"), window=128))], "numpy")
+def models(tmp_path_factory: pytest.TempPathFactory) -> ModelRegistry:
+    return ModelRegistry([str(restless_model(tmp_path_factory.mktemp("model"), window=128))], "numpy")
 
 
 @pytest.fixture(scope="module")
-def composer(models: Models) -> preludio.Composer:
+def composer(models: ModelRegistry) -> preludio.Composer:
     return models.composer()
 
 
@@ -70,7 +70,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def client(models: Models, store: Store) -> Iterator[TestClient]:
+def client(models: ModelRegistry, store: Store) -> Iterator[TestClient]:
     with TestClient(create_app(models, store, slots=1), base_url=HERE) as client:
         yield client
 
@@ -98,7 +98,7 @@ def composed(client: TestClient, **wish: Any) -> list[Event]:
 def told(said: list[Event], take: int = 0) -> list[list[int]]:
     """All notes of a take that were told."""
     started = next(event for event in said if event["event"] == "started")
-    notes = started["kept"] + [note for event in said if event["event"] == "notes" for note in event["takes"].get(str(take), [])]
+    notes = started["prefix"] + [note for event in said if event["event"] == "notes" for note in event["takes"].get(str(take), [])]
     return sorted(notes, key=lambda note: (note[0], note[2]))
 
 
@@ -126,13 +126,13 @@ def uploaded(client: TestClient, name: str = "tune.mid") -> Any:
 # Composing
 
 
-def test_a_piece_from_nothing_is_told_as_it_is_kept(client: TestClient, models: Models) -> None:
+def test_a_piece_from_nothing_is_told_as_it_is_kept(client: TestClient, models: ModelRegistry) -> None:
     said = composed(client, seed=3)
     assert [event["event"] for event in said if event["event"] != "notes"] == ["started", "done"]
     piece = whole(client, said[-1]["piece"]["id"])
     assert piece["version"]["notes"] == told(said)
     assert piece["finished"]
-    assert piece["version"]["wishes"] == {
+    assert piece["version"]["options"] == {
         "seconds": 5,
         "seed": 3,
         "temperature": 1,
@@ -204,7 +204,7 @@ def test_what_another_changes_after_the_look_and_before_the_step_is_not_overwrit
     tune = uploaded(client)
     piece = tune["id"]
     first, second = (composed(client, piece=piece)[-1]["piece"]["head"] for _ in range(2))
-    seen = client.post(f"/api/pieces/{piece}/undo").json()["mark"]  # from here both undo and redo lead somewhere
+    etag = client.post(f"/api/pieces/{piece}/undo").json()["etag"]  # from here both undo and redo lead somewhere
     elsewhere = tune["head"] if way == "redo" else second
     other = sqlite3.connect(store.path, timeout=0, isolation_level=None, check_same_thread=False)
     changes: list[int] = []
@@ -219,14 +219,14 @@ def test_what_another_changes_after_the_look_and_before_the_step_is_not_overwrit
 
         return looked
 
-    for name in ("expect", "music"):
+    for name in ("require_match", "music"):
         monkeypatch.setattr(store, name, meddled(getattr(store, name)))
     if way == "compose":
-        composed(client, piece=piece, seen=seen)
+        composed(client, piece=piece, if_match=etag)
     elif way == "head":
-        client.put(f"/api/pieces/{piece}/head", json={"version": first, "seen": seen})
+        client.put(f"/api/pieces/{piece}/head", json={"version": first, "if_match": etag})
     else:
-        client.post(f"/api/pieces/{piece}/{way}?seen={seen}")
+        client.post(f"/api/pieces/{piece}/{way}?if_match={etag}")
     other.close()
     assert changes == [1]
     assert whole(client, piece)["head"] == elsewhere
@@ -239,28 +239,28 @@ def test_takes_are_let_go_of_by_undo(client: TestClient) -> None:
     assert (after["choosing"], after["version"]["kind"]) == ([], "midi")
 
 
-def test_what_was_broken_off_stays_and_what_never_had_a_note_never_was(models: Models, store: Store) -> None:
-    from preludio.studio.composing import Place, Studio, Wish
-    from preludio.studio.turns import Stopped
+def test_what_was_broken_off_stays_and_what_never_had_a_note_never_was(models: ModelRegistry, store: Store) -> None:
+    from preludio.studio.composing import ComposeOptions, ComposeService, ContinueFrom
+    from preludio.studio.job_queue import JobCancelled
 
-    studio, stop, said = Studio(models, store), threading.Event(), []
+    studio, stop, said = ComposeService(models, store), threading.Event(), []
 
-    def tell(event: Event) -> None:
+    def emit(event: Event) -> None:
         said.append(event)
         if event["event"] == "notes" and event["takes"]:
             stop.set()
 
-    with pytest.raises(Stopped):
-        studio.compose(Place(), Wish(seconds=300), tell, stop)
+    with pytest.raises(JobCancelled):
+        studio.compose(ContinueFrom(), ComposeOptions(seconds=300), emit, stop)
     (piece,) = store.pieces()
     assert not piece["finished"]
     assert store.music(piece["head"]).rows() == told(said)
-    with pytest.raises(Stopped):
-        studio.compose(Place(piece["id"]), Wish(seconds=300), lambda _: None, stop)  # stopped before its first note
+    with pytest.raises(JobCancelled):
+        studio.compose(ContinueFrom(piece["id"]), ComposeOptions(seconds=300), lambda _: None, stop)  # stopped before its first note
     assert store.piece(piece["id"])["head"] == piece["head"]
     assert len(store.history(piece["id"])) == 1
-    with pytest.raises(Stopped):
-        studio.compose(Place(), Wish(seconds=300), lambda _: None, stop)
+    with pytest.raises(JobCancelled):
+        studio.compose(ContinueFrom(), ComposeOptions(seconds=300), lambda _: None, stop)
     assert len(store.pieces()) == 1
 
 
@@ -292,22 +292,22 @@ def test_work_takes_turns_and_each_in_line_knows_its_place() -> None:
     import asyncio
 
     async def three() -> list[list[Event]]:
-        turns = Turns(1, lambda error: {"event": "error", "code": str(error)})
+        job_queue = JobQueue(1, lambda error: {"event": "error", "code": str(error)})
         gate = threading.Event()
 
-        def work(tell: Tell, _: threading.Event) -> None:
+        def work(emit: Emit, _: threading.Event) -> None:
             gate.wait(20)
-            tell({"event": "done"})
+            emit({"event": "done"})
 
-        tickets = [turns.enter(work) for _ in range(4)]
+        jobs = [job_queue.submit(work) for _ in range(4)]
         await asyncio.sleep(0.05)
-        assert (turns.n_running, turns.n_waiting) == (1, 3)
-        turns.left(tickets[2])  # the page was closed
+        assert (job_queue.n_running, job_queue.n_waiting) == (1, 3)
+        job_queue.left(jobs[2])  # the page was closed
         gate.set()
-        said = [[event async for event in turns.events(tickets[number])] for number in (0, 1, 3)]
-        while turns.n_running:
+        said = [[event async for event in job_queue.events(jobs[number])] for number in (0, 1, 3)]
+        while job_queue.n_running:
             await asyncio.sleep(0.01)
-        turns.close()
+        job_queue.close()
         return said
 
     first, second, last = asyncio.run(three())
@@ -325,10 +325,10 @@ def test_a_fault_of_the_work_is_told_and_the_next_has_its_turn() -> None:
         raise ValueError("ouch")
 
     async def both() -> list[list[Event]]:
-        turns = Turns(1, lambda error: {"event": "error", "code": str(error)})
-        tickets = [turns.enter(broken), turns.enter(lambda tell, _: tell({"event": "done"}))]
-        said = [[event async for event in turns.events(ticket)] for ticket in tickets]
-        turns.close()
+        job_queue = JobQueue(1, lambda error: {"event": "error", "code": str(error)})
+        jobs = [job_queue.submit(broken), job_queue.submit(lambda emit, _: emit({"event": "done"}))]
+        said = [[event async for event in job_queue.events(job)] for job in jobs]
+        job_queue.close()
         return said
 
     assert [[event["event"] for event in said if event["event"] != "queued"] for said in asyncio.run(both())] == [["error"], ["done"]]
@@ -351,7 +351,7 @@ NOTES = st.lists(
 
 
 def one_note() -> Music:
-    return Music(pack([(0, 10, 60, 64)]), np.zeros(1, np.uint8))
+    return Music(pack_rows([(0, 10, 60, 64)]), np.zeros(1, np.uint8))
 
 
 def test_notes_that_are_sent_twice_are_kept_once(store: Store) -> None:
@@ -365,11 +365,11 @@ def test_notes_that_are_sent_twice_are_kept_once(store: Store) -> None:
         while known < n:
             place = int(rng.integers(0, known + 1))
             stop = int(rng.integers(known + 1, n + 1))
-            known = store.append(version, pack(rows[place:stop]), parts[place:stop], place)
-        assert np.array_equal(store.music(version).notes, pack(rows))
+            known = store.append(version, pack_rows(rows[place:stop]), parts[place:stop], place)
+        assert np.array_equal(store.music(version).notes, pack_rows(rows))
         assert np.array_equal(store.music(version).parts, parts)
-        with pytest.raises(Vanished):
-            store.append(version, pack(rows), parts, known + 1)  # a gap: something is missing
+        with pytest.raises(NotFound):
+            store.append(version, pack_rows(rows), parts, known + 1)  # a gap: something is missing
 
 
 def test_one_key_begins_one_piece(client: TestClient) -> None:
@@ -399,7 +399,7 @@ def test_one_key_begins_one_piece(client: TestClient) -> None:
 def test_a_file_of_the_first_preludio_is_taken_on(tmp_path: Path) -> None:
     path = tmp_path / "studio.db"
     old = sqlite3.connect(path)
-    old.executescript(FIRST)
+    old.executescript(INITIAL_SCHEMA)
     old.execute("INSERT INTO pieces (id, title, created_ms, changed_ms, head) VALUES ('old', 'Before', ?, 0, 1)", (now_ms(),))
     columns = "piece, kind, created_ms, from_ms, prompt_ms, wishes, finished, n_notes"
     old.execute(f"INSERT INTO versions ({columns}) VALUES (1, 'played', 0, 0, 0, '{{}}', 1, 1)")
@@ -419,17 +419,17 @@ def test_a_file_of_the_first_preludio_is_taken_on(tmp_path: Path) -> None:
 @settings(max_examples=25, deadline=None)
 @given(NOTES, st.integers(0, 16_000))
 def test_a_beginning_keeps_who_made_each_note(rows: list[Any], from_ms: int) -> None:
-    music = Music(pack(rows), np.arange(len(rows), dtype=np.uint8) % 2)
-    beginning = Beginning.of(music, from_ms, window=4096)
+    music = Music(pack_rows(rows), np.arange(len(rows), dtype=np.uint8) % 2)
+    beginning = ContinuationStart.of(music, from_ms, window=4096)
     if beginning.prompt is None:
         assert all(onset >= from_ms - 10 for onset, *_ in rows)
         with pytest.raises(RequestError, match="no notes"):
-            prepare(music.performance, from_ms / 1000, 4096)
+            prepare_prompt(music.performance, from_ms / 1000, 4096)
         return
     made: dict[tuple[int, int], set[int]] = {}
     for (onset, _, pitch, _), part in zip(rows, music.parts.tolist(), strict=True):
         made.setdefault((onset, pitch), set()).add(part)
-    kept = beginning.kept
+    kept = beginning.prefix
     for note, part in zip(kept.notes.tolist(), kept.parts.tolist(), strict=True):
         assert part in made[note[0], note[2]]
     assert kept.performance.duration_ms <= beginning.from_ms + 10 <= from_ms + 20  # to the step
@@ -437,7 +437,7 @@ def test_a_beginning_keeps_who_made_each_note(rows: list[Any], from_ms: int) -> 
 
 def test_rows_say_who_made_each_note_whatever_their_order() -> None:
     music = Music(
-        pack([(500, 600, 64, 70), (0, 100, 60, 80), (0, 90, 72, 90)]), np.array([1, 0, 1], np.uint8), np.array([[50, 300]], np.int32)
+        pack_rows([(500, 600, 64, 70), (0, 100, 60, 80), (0, 90, 72, 90)]), np.array([1, 0, 1], np.uint8), np.array([[50, 300]], np.int32)
     )
     assert music.rows() == [[0, 100, 60, 80, 300, 0], [0, 90, 72, 90, 300, 1], [500, 600, 64, 70, 600, 1]]
 
@@ -486,9 +486,9 @@ def test_deleted_pieces_are_gone_after_a_month(store: Store, monkeypatch: pytest
     now = module.now_ms()
     monkeypatch.setattr(module, "now_ms", lambda: now + month_ms)
     Store(store.path).close()
-    with pytest.raises(Vanished):
+    with pytest.raises(NotFound):
         store.restore(piece)
-    with pytest.raises(Vanished):
+    with pytest.raises(NotFound):
         store.music(version)
 
 
@@ -544,7 +544,7 @@ def test_a_piece_that_was_killed_before_its_first_note_is_not_listed_and_goes(st
     now = module.now_ms()
     monkeypatch.setattr(module, "now_ms", lambda: now + 25 * 3600 * 1000)
     Store(store.path).close()
-    with pytest.raises(Vanished):
+    with pytest.raises(NotFound):
         store.piece(piece)
 
 
@@ -695,7 +695,7 @@ def test_a_body_without_a_length_is_counted_too(client: TestClient) -> None:
 
 
 def test_a_fault_of_our_own_is_told_and_traced(
-    models: Models, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    models: ModelRegistry, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
@@ -703,7 +703,7 @@ def test_a_fault_of_our_own_is_told_and_traced(
     monkeypatch.setattr(store, "pieces", broken)
     with TestClient(create_app(models, store, slots=1), base_url=HERE) as client:
         fault = client.get("/api/pieces")
-    assert problem(fault) == (500, "our_fault")
+    assert problem(fault) == (500, "internal_error")
     assert fault.headers["content-security-policy"] == HEADERS["content-security-policy"]
     assert "ZeroDivisionError" in capsys.readouterr().err
 
@@ -787,7 +787,7 @@ def test_paths_are_confined(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-def test_beyond_this_machine_a_token_opens_the_door(models: Models, store: Store) -> None:
+def test_beyond_this_machine_a_token_opens_the_door(models: ModelRegistry, store: Store) -> None:
     with TestClient(create_app(models, store, slots=1, token="secret"), base_url="http://10.0.0.5:7388", follow_redirects=False) as client:
         for request in ({}, {"token": "wrong"}, {"token": "sécret"}):
             assert problem(client.get("/", params=request)) == (401, "no_token")
@@ -820,7 +820,7 @@ def test_every_word_that_the_page_asks_for_is_there() -> None:
     source = " ".join(path.read_text(encoding="utf-8") for path in (STATIC.parent).glob("*.py"))
     codes = set(re.findall(r'(?:Problem|Refused)\(\d+, "(\w+)"', source)) | set(re.findall(r'return \d+, "(\w+)"', source))
     assert len(codes) > 10
-    codes |= set(Ailment)
+    codes |= set(StorageErrorCode)
     assert {f"e_{code}" for code in codes} <= words.keys()
     unsaid = {key for key in words if not re.search(rf"\b{key}\b|`{key[:2]}\$", pages + scripts + source)}
     assert not {key for key in unsaid if not re.match(r"e_|v_|surprise\d", key)}
@@ -836,7 +836,7 @@ def test_the_page_loads_nothing_from_elsewhere() -> None:
 def test_the_api_describes_itself(client: TestClient) -> None:
     api = client.get("/api/openapi.json").json()
     assert {"/api/compose", "/api/answer", "/api/pieces", "/api/pieces/{piece}/undo"} <= api["paths"].keys()
-    assert api["components"]["schemas"]["ComposeWish"]["properties"]["seconds"]["maximum"] == MAX_SECONDS
+    assert api["components"]["schemas"]["ComposeRequest"]["properties"]["seconds"]["maximum"] == MAX_SECONDS
     assert "apipage.js" in client.get("/api").text
 
 
@@ -924,7 +924,7 @@ def test_a_port_of_another_program_is_one_line(tmp_path: Path) -> None:
 # Models
 
 
-def test_the_models_are_listed_with_the_licences_of_their_weights(client: TestClient, models: Models) -> None:
+def test_the_models_are_listed_with_the_licences_of_their_weights(client: TestClient, models: ModelRegistry) -> None:
     """Those named at the start come first, then the bundled ones; a card's words are whatever its makers wrote."""
     listed = client.get("/api/models").json()
     assert listed[0] == {"name": models.default, "parameters": listed[0]["parameters"], "licence": "", "data": ""}
@@ -935,21 +935,21 @@ def test_the_models_are_listed_with_the_licences_of_their_weights(client: TestCl
 
 def test_a_piece_says_which_model_composed_it_and_no_other_may_be_named(client: TestClient, tmp_path: Path) -> None:
     said = composed(client, seconds=1, model="small")
-    assert whole(client, said[-1]["piece"]["id"])["version"]["wishes"]["model"] == "small"
+    assert whole(client, said[-1]["piece"]["id"])["version"]["options"]["model"] == "small"
     for wish in ({"model": "../../etc"}, {"model": "tiny"}):
         assert problem(client.post("/api/compose", json=wish)) == (422, "no_model")
     note = [[0, 9, 60, 64, 0]]
     assert problem(client.post("/api/answer", json={"notes": note, "model": "none"})) == (422, "no_model")
     duet = client.post("/api/pieces", json={"notes": note, "kind": "duet", "model": "small"}).json()
-    assert duet["version"]["wishes"] == {"model": "small"}
+    assert duet["version"]["options"] == {"model": "small"}
     with pytest.raises(CheckpointError, match="no model"):
-        Models([str(tmp_path / "nowhere")])
+        ModelRegistry([str(tmp_path / "nowhere")])
 
 
 def test_two_directories_of_one_name_are_two_models(tmp_path: Path) -> None:
     folders = [restless_model(tmp_path / parent / "mine", window=64) for parent in "ab"]
-    models = Models([str(folder) for folder in folders], "numpy")
-    assert [facts["name"] for facts in models.facts()][:2] == ["mine", "mine (2)"]
+    models = ModelRegistry([str(folder) for folder in folders], "numpy")
+    assert [facts["name"] for facts in models.to_json()][:2] == ["mine", "mine (2)"]
     assert models.composer("mine (2)") is not models.composer("mine")
 
 
@@ -957,7 +957,7 @@ def test_two_directories_of_one_name_are_two_models(tmp_path: Path) -> None:
 
 
 def edits(client: TestClient, piece: Any, *changes: Any) -> Response:
-    wish = {"changes": [{"note": note, "to": to} for note, to in changes], "seen": piece["mark"]}
+    wish = {"changes": [{"note": note, "to": to} for note, to in changes], "if_match": piece["etag"]}
     return client.post(f"/api/pieces/{piece['id']}/edit", json=wish)
 
 
@@ -1038,29 +1038,29 @@ def test_whether_a_file_can_be_had_is_known_before_it_is_asked_for(client: TestC
 def test_work_goes_on_while_anybody_listens_and_is_stopped_by_whoever_wants(monkeypatch: pytest.MonkeyPatch) -> None:
     import asyncio
 
-    from preludio.studio import turns as module
+    from preludio.studio import job_queue as module
 
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.1)
 
     async def told() -> list[bool]:
-        turns = Turns(2, lambda error: {"event": "error", "code": str(error)})
+        job_queue = JobQueue(2, lambda error: {"event": "error", "code": str(error)})
 
-        def work(tell: Tell, stop: threading.Event) -> None:
-            tell({"event": "started", "piece": {"id": "x"}})
+        def work(emit: Emit, stop: threading.Event) -> None:
+            emit({"event": "started", "piece": {"id": "x"}})
             stop.wait(20)
 
-        reloaded, closed = turns.enter(work), turns.enter(work)
+        reloaded, closed = job_queue.submit(work), job_queue.submit(work)
         await asyncio.sleep(0.05)
-        for ticket in (reloaded, closed):
-            turns.left(ticket)
-        queue = reloaded.follow()  # within the time
+        for job in (reloaded, closed):
+            job_queue.left(job)
+        queue = reloaded.subscribe()  # within the time
         await asyncio.sleep(0.2)
         seen = [closed.stop.is_set(), reloaded.stop.is_set()]
-        reloaded.followers.discard(queue)
-        turns.look_after(reloaded)
+        reloaded.subscribers.discard(queue)
+        job_queue.look_after(reloaded)
         await asyncio.sleep(0.2)
         seen.append(reloaded.stop.is_set())
-        turns.close()
+        job_queue.close()
         return seen
 
     assert asyncio.run(told()) == [True, False, True]

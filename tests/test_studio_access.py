@@ -99,7 +99,7 @@ def duet(page: Page) -> None:
 
 def offline(page: Page) -> None:
     page.evaluate("() => { pressed(0x80, 60, 0); document.getElementById('duet').click(); }")
-    until(page, "!preludio.duet.on && preludio.piece?.kind === 'duet' && !preludio.duet.journal.waiting")
+    until(page, "!preludio.duet.on && preludio.piece?.kind === 'duet' && !preludio.duet.outbox.waiting")
     page.evaluate("() => { preludio.lost = -1; document.getElementById('banner').hidden = false; }")
     page.evaluate("async () => (await import('/static/js/notices.js')).banner('offline')")
 

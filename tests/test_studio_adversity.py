@@ -106,11 +106,11 @@ def test_a_piece_that_vanished(visit: Open, server: Server, language: str) -> No
     page.click("#duet")
     until(page, "preludio.duet.on && fakeInput.onmidimessage")
     page.evaluate(PHRASE)
-    until(page, "preludio.piece && !preludio.duet.journal.waiting")
+    until(page, "preludio.piece && !preludio.duet.outbox.waiting")
     first = page.evaluate("() => preludio.piece.id")
     assert page.evaluate(delete) == 204
     page.evaluate(PHRASE)
-    until(page, f"preludio.piece.id !== '{first}' && !preludio.duet.journal.waiting")
+    until(page, f"preludio.piece.id !== '{first}' && !preludio.duet.outbox.waiting")
     duet_ended(page)
     notes = stored(server, page)
     assert [note[2] for note in notes if note[5] == 0][-4:] == [60, 64, 67, 72]
@@ -237,7 +237,7 @@ def test_the_server_gone_in_a_duet_and_while_a_recording_is_kept(visit: Open, se
     for page in pages:
         page.evaluate(PHRASE)
     recording.click("#record")
-    until(recording, "!preludio.recorder.on && preludio.recorder.journal.waiting")
+    until(recording, "!preludio.recorder.on && preludio.recorder.outbox.waiting")
     assert len(shown(recording)) == 8
     back(server, pages)
     kept(recording)
@@ -261,7 +261,7 @@ def test_what_could_not_be_sent_is_sent_by_the_next_page_and_once(visit: Open, s
     until(page, "preludio.duet.on && fakeInput.onmidimessage")
     page.evaluate(NEVER_BEGINS)  # in the page itself: a route of playwright's ends with it, before its last request
     page.evaluate(PHRASE)
-    until(page, "preludio.duet.journal.trouble === 'offline'")
+    until(page, "preludio.duet.outbox.trouble === 'offline'")
     before = len(server.get("/api/pieces?limit=500"))
     another = page.context.new_page()
     another.goto(server.address)

@@ -17,7 +17,8 @@ STATE = """() => JSON.stringify({
   forms: [...document.querySelectorAll("input, select")].filter((e) => e.id !== "seek").map((e) => e.value + e.checked),
   open: [...document.querySelectorAll("details, dialog")].map((e) => e.open),
   pressed: [...document.querySelectorAll("[aria-pressed]")].map((e) => e.ariaPressed),
-  busy: preludio.busy, held: preludio.hands.held.size, notes: preludio.player.notes.length, theme: document.documentElement.dataset.theme,
+  busy: preludio.busy, held: preludio.keyInput.held.size, notes: preludio.player.notes.length,
+  theme: document.documentElement.dataset.theme,
 })"""
 
 
@@ -100,9 +101,9 @@ def test_no_shortcut_is_also_a_key_of_the_piano(visit: Open) -> None:
     page.keyboard.press("+")
     page.keyboard.press("Shift+?")
     page.keyboard.press("Shift+?")
-    assert page.evaluate("() => [preludio.hands.octave, preludio.hands.held.size]") == [4, 0]
+    assert page.evaluate("() => [preludio.keyInput.octave, preludio.keyInput.held.size]") == [4, 0]
     assert page.evaluate("() => preludio.roll.zoom") > zoom
     page.keyboard.press("CapsLock")
     page.keyboard.press("Z")  # as z
-    assert page.evaluate("() => preludio.hands.octave") == 3
+    assert page.evaluate("() => preludio.keyInput.octave") == 3
     paused(page)

@@ -57,9 +57,9 @@ def test_a_note_is_moved_with_the_mouse_nudged_and_deleted_and_undo_takes_all_ba
     versions(page, 5)
     assert sorted(shown(page)) == sorted(stored(server, page)) == sorted(before[:4] + before[5:])
     for _ in range(4):
-        mark = page.evaluate("() => preludio.piece.mark")
+        mark = page.evaluate("() => preludio.piece.etag")
         page.keyboard.press("Control+z")
-        until(page, f"preludio.piece.mark !== '{mark}' && !preludio.stepping")
+        until(page, f"preludio.piece.etag !== '{mark}' && !preludio.stepping")
     assert shown(page) == before
     page.keyboard.press("Escape")
 
@@ -143,13 +143,13 @@ def test_a_reload_shows_what_is_composed_and_its_stop(visit: Open, server: Serve
     until(page, "preludio.player.notes.length > 10")
     page.reload()
     page.wait_for_selector("html[data-ready]")
-    until(page, "preludio.following.on && preludio.player.notes.length > 10")
+    until(page, "preludio.liveUpdates.on && preludio.player.notes.length > 10")
     until(page, "document.getElementById('status').textContent.startsWith('Composing')")
     assert page.inner_text("#compose") == "Stop"
     assert page.locator("#progress").is_visible()
     assert server.get("/api/state")["running"] == 1
     page.click("#compose")
-    until(page, "!preludio.following.on && document.getElementById('compose').textContent === 'Compose'")
+    until(page, "!preludio.liveUpdates.on && document.getElementById('compose').textContent === 'Compose'")
     until(page, "document.getElementById('status').textContent.includes('Stopped at')")
     start = time.monotonic()
     while server.get("/api/state")["running"]:

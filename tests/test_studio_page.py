@@ -374,6 +374,6 @@ def test_everything_can_be_done_by_the_keyboard(visit: Open) -> None:
     page.locator('.key[data-pitch="60"]').focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.down("Enter")
-    assert page.evaluate("() => [...preludio.hands.held.keys()]") == [61]
+    assert page.evaluate("() => [...preludio.keyInput.held.keys()]") == [61]
     page.keyboard.up("Enter")
-    assert page.evaluate("() => preludio.hands.resting")
+    assert page.evaluate("() => preludio.keyInput.resting")

@@ -96,7 +96,7 @@ def test_a_keyboard_that_is_unplugged_lets_go_and_goes_on_when_it_is_back(played
     page = played
     start_recording(page)
     page.evaluate("() => { pressed(0xb0, 64, 127); pressed(0x90, 60, 80); unplug(); }")
-    assert page.evaluate("() => [preludio.hands.resting, preludio.hands.pedal]") == [True, False]
+    assert page.evaluate("() => [preludio.keyInput.resting, preludio.keyInput.pedal]") == [True, False]
     until(page, "document.getElementById('notices').textContent.includes('Test piano was unplugged')")
     assert "No MIDI keyboard" in page.inner_text("#midi-state")
     page.evaluate("() => plug()")
@@ -123,7 +123,7 @@ def test_a_keyboard_that_arrives_later_is_met(visit: Open) -> None:
     choose(page, "begin", "play")
     until(page, "fakeAccess.onstatechange && document.getElementById('midi-state').textContent.includes('No MIDI')")
     page.evaluate("() => { plug(); pressed(0x90, 60, 80); }")
-    assert page.evaluate("() => [...preludio.hands.held.keys()]") == [60]
+    assert page.evaluate("() => [...preludio.keyInput.held.keys()]") == [60]
     assert "Test piano is connected" in page.inner_text("#notices")
 
 
@@ -131,14 +131,14 @@ def test_a_window_that_loses_the_focus_lets_go_of_the_computers_keys_and_not_of_
     page = played
     page.keyboard.down("d")
     page.evaluate("() => { pressed(0x90, 48, 80); dispatchEvent(new Event('blur')); }")
-    assert page.evaluate("() => [...preludio.hands.held.keys()]") == [48]
+    assert page.evaluate("() => [...preludio.keyInput.held.keys()]") == [48]
     page.keyboard.up("d")
 
 
 @pytest.mark.parametrize("controller", [120, 123])
 def test_a_keyboard_that_says_that_all_is_off_is_believed(played: Page, controller: int) -> None:
     played.evaluate("(controller) => { pressed(0xb0, 64, 127); pressed(0x90, 48, 80); pressed(0xb0, controller, 0); }", controller)
-    assert played.evaluate("() => preludio.hands.resting")
+    assert played.evaluate("() => preludio.keyInput.resting")
 
 
 # When each tick of the metronome sounds, in seconds of the audio clock, and whether it is strong.

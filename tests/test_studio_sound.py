@@ -272,11 +272,11 @@ def test_a_loop_is_chosen_by_the_keyboard_alone(visit: Open) -> None:
 def test_keys_that_a_person_lets_go_are_heard_too(visit: Open) -> None:
     page = opened(visit, even(4))
     page.evaluate(FAKE_MIDI)
-    page.evaluate("async () => { sources.length = 0; await preludio.sampler.wake(); await preludio.hands.connect(); }")
+    page.evaluate("async () => { sources.length = 0; await preludio.sampler.wake(); await preludio.keyInput.connect(); }")
     page.evaluate("() => { pressed(0xb0, 64, 127); pressed(0x90, 60, 80); pressed(0x80, 60, 0); }")
     lengths = page.evaluate("() => sources.map((source) => source.seconds)")
     assert sum(seconds < NOISE_SECONDS for seconds in lengths) == 1
-    assert page.evaluate("() => preludio.hands.held.size") == 1  # the pedal holds the string
+    assert page.evaluate("() => preludio.keyInput.held.size") == 1  # the pedal holds the string
 
 
 # Sixty keys at once, each as loud as can be, and what comes to the loudspeaker: its peak, and how many samples in a row lie at it.
@@ -384,7 +384,7 @@ def test_memory_does_not_grow_with_the_pieces_one_listens_to(visit: Open) -> Non
     """Fifty pieces, played to their ends: as many audio nodes, elements and listeners after the last as after the tenth."""
     page = visit()
     until(page, "!preludio.sampler.recordings.loading.size")
-    page.evaluate("() => { preludio.begin.follow = () => {}; preludio.following.look = () => {}; }")  # the store does not know them
+    page.evaluate("() => { preludio.begin.follow = () => {}; preludio.liveUpdates.look = () => {}; }")  # the store does not know them
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable")
     after: list[dict[str, float]] = []

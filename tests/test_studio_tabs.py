@@ -58,7 +58,7 @@ def test_who_looks_on_hears_every_note_to_the_end(server: Server) -> None:
             told[take] += rows
         if min(len(rows) for rows in told.values()) > 5:
             break
-    assert asked(server, f"/api/pieces/{piece}/facts", method="GET")["composing"]
+    assert asked(server, f"/api/pieces/{piece}/status", method="GET")["composing"]
     looking = streamed(server, f"/api/pieces/{piece}/follow")
     first = next(looking)
     assert first["event"] == "piece"
@@ -73,7 +73,7 @@ def test_who_looks_on_hears_every_note_to_the_end(server: Server) -> None:
             seen[int(take)] |= {tuple(row) for row in rows}
     assert rest[-1]["event"] == "done"
     assert seen == [{tuple(row) for row in told[take]} for take in ("0", "1")]
-    assert not asked(server, f"/api/pieces/{piece}/facts", method="GET")["composing"]
+    assert not asked(server, f"/api/pieces/{piece}/status", method="GET")["composing"]
     assert [event["event"] for event in streamed(server, f"/api/pieces/{piece}/follow")] == ["piece"]
 
 
@@ -100,20 +100,20 @@ def test_whoever_asks_for_the_work_can_leave_and_it_goes_on_while_others_look_on
 
 def test_what_was_changed_meanwhile_is_not_overwritten(server: Server) -> None:
     piece = asked(server, "/api/pieces/midi?name=x.mid", data=tune())
-    list(streamed(server, "/api/compose", {"piece": piece["id"], "seconds": 2, "seen": piece["mark"]}))
+    list(streamed(server, "/api/compose", {"piece": piece["id"], "seconds": 2, "if_match": piece["etag"]}))
     now = asked(server, f"/api/pieces/{piece['id']}", method="GET")
-    assert now["mark"] != piece["mark"]
+    assert now["etag"] != piece["etag"]
     path = f"/api/pieces/{piece['id']}"
-    old = piece["mark"]
+    old = piece["etag"]
     refused = [
-        asked(server, f"{path}/undo?seen={old}"),
-        asked(server, f"{path}/redo?seen={old}"),
-        asked(server, f"{path}/head", {"version": piece["head"], "seen": old}, "PUT"),
-        *streamed(server, "/api/compose", {"piece": piece["id"], "seconds": 2, "seen": old}),
+        asked(server, f"{path}/undo?if_match={old}"),
+        asked(server, f"{path}/redo?if_match={old}"),
+        asked(server, f"{path}/head", {"version": piece["head"], "if_match": old}, "PUT"),
+        *streamed(server, "/api/compose", {"piece": piece["id"], "seconds": 2, "if_match": old}),
     ]
     assert [answer["code"] for answer in refused] == ["changed"] * 4
     assert asked(server, path, method="GET")["history"] == now["history"]
-    assert asked(server, f"{path}/undo?seen={now['mark']}")["head"] == piece["head"]
+    assert asked(server, f"{path}/undo?if_match={now['etag']}")["head"] == piece["head"]
 
 
 def with_a_tune(visit: Open) -> Page:
@@ -151,7 +151,7 @@ def test_an_undo_in_one_window_is_seen_in_the_other(visit: Open) -> None:
 DEAF = """
 const { fetch } = globalThis;
 globalThis.fetch = async (path, ...rest) => {
-  if (path.endsWith("/facts")) return new Promise(() => {});
+  if (path.endsWith("/status")) return new Promise(() => {});
   const answer = await fetch(path, ...rest);
   if (path !== "/api/compose") return answer;
   const late = new TransformStream({ flush: () => new Promise((done) => setTimeout(done, 1000)) });

@@ -23,20 +23,20 @@ import preludio
 from preludio import checkpoint, cli
 from preludio.checkpoint import ModelConfig
 from preludio.errors import OutputError, TrainError
-from preludio.model.tables import baked
+from preludio.model.tables import checkpoint_arrays
 from preludio.tokens import VOCABULARY_HASH
 from preludio.train import curve, log, page, state
 from preludio.train import loop as looping
 from preludio.train.config import TrainConfig
-from preludio.train.log import Log
+from preludio.train.distributed_context import DistributedContext
+from preludio.train.log import RunLog
 from preludio.train.loop import batches
 from preludio.train.muon import Muon, orthogonal
+from preludio.train.observers import Console, StatusLine, clock
 from preludio.train.optimisers import Optimisers
-from preludio.train.runs import Run
-from preludio.train.seen import Line, Voice, clock
-from preludio.train.world import World
+from preludio.train.training_run import TrainingRun
 
-CPU = World(0, 1, torch.device("cpu"))
+CPU = DistributedContext(0, 1, torch.device("cpu"))
 
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -47,11 +47,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_data(tmp_path_factory.mktemp("data"), train=4, validation=2)
 
 
-def a_run(data: Path, **changes: Any) -> Run:
-    return Run(config(**changes), open_data(data), CPU)
+def a_run(data: Path, **changes: Any) -> TrainingRun:
+    return TrainingRun(config(**changes), open_data(data), CPU)
 
 
-def losses(run: Run, n: int) -> list[float]:
+def losses(run: TrainingRun, n: int) -> list[float]:
     return [run.step(batch) for batch, _ in zip(batches(run), range(n), strict=False)]
 
 
@@ -61,14 +61,14 @@ def losses(run: Run, n: int) -> list[float]:
 def test_it_learns(data: Path) -> None:
     """200 steps on four made-up works: from the nothing of ln 391 = 5.97 to under what the frequencies of events alone would give."""
     run = a_run(data, steps=200, decay_steps=80)
-    before = run.glance()
+    before = run.quick_validation()
     assert before is not None
     told = losses(run, 200)
     assert math.isclose(told[0], math.log(391), abs_tol=0.02)
     counts = np.bincount(run.train.split.ids)
     frequencies = counts[counts > 0] / counts.sum()
     assert np.mean(told[-10:]) < -(frequencies * np.log(frequencies)).sum() - 0.1
-    after = run.glance()
+    after = run.quick_validation()
     assert after is not None
     assert after < before - 1
     assert run.progress.step == 200
@@ -78,7 +78,7 @@ def test_it_learns(data: Path) -> None:
 @pytest.mark.parametrize("micro", [32, 64, 96, 1])
 def test_a_batch_in_parts_is_the_batch(data: Path, monkeypatch: pytest.MonkeyPatch, micro: int) -> None:
     """In float32 the order of sums alone differs; 96 leaves a smaller last part, and PAD at a piece's end must not count."""
-    monkeypatch.setattr("preludio.train.runs.has_bfloat16", lambda _: False)
+    monkeypatch.setattr("preludio.train.training_run.has_bfloat16", lambda _: False)
     whole = losses(a_run(data, optimiser="adamw"), 12)
     parts = losses(a_run(data, optimiser="adamw", micro_tokens=micro), 12)
     np.testing.assert_allclose(parts, whole, rtol=0, atol=1e-5)
@@ -98,16 +98,16 @@ def test_the_average_is_what_is_looked_at_and_kept(data: Path) -> None:
     losses(run, 1)
     kept = run.to_checkpoint()
     assert kept is not None
-    plain = baked(run.config.model, run.weights | {name: (first[name] + p.detach()) / 2 for name, p in run.parameters.items()})
+    plain = checkpoint_arrays(run.config.model, run.weights | {name: (first[name] + p.detach()) / 2 for name, p in run.parameters.items()})
     for name, array in kept.arrays.items():
         np.testing.assert_allclose(array, plain[name].detach().numpy(), rtol=1e-6, atol=1e-7)
     learning = {name: p.detach().clone() for name, p in run.parameters.items()}
-    glance = run.glance()
-    assert glance is not None
+    quick_validation = run.quick_validation()
+    assert quick_validation is not None
     assert all(torch.equal(learning[name], p) for name, p in run.parameters.items())  # and given back to the last bit
-    run._take(run.model.unbaked(kept))
+    run._load(run.model.parameters_of(kept))
     run.average = {}
-    assert run.glance() == pytest.approx(glance, abs=1e-5)
+    assert run.quick_validation() == pytest.approx(quick_validation, abs=1e-5)
 
 
 # Who updates what
@@ -145,7 +145,7 @@ def test_matrices_have_muon_and_the_rest_adamw(data: Path) -> None:
 def test_optimisers_at_rest_go_on_as_if_awake(data: Path) -> None:
     one, other = a_run(data), a_run(data)
     losses(one, 5)
-    other._take({name: tensor.detach().clone() for name, tensor in one.weights.items()})
+    other._load({name: tensor.detach().clone() for name, tensor in one.weights.items()})
     other.optimisers.restore(one.optimisers.tensors())
     other.progress = one.progress
     assert losses(one, 5) == losses(other, 5)
@@ -364,7 +364,7 @@ def test_a_state_that_finds_no_space_names_the_file_and_the_fault(tmp_path: Path
     monkeypatch.setattr(state, "save_file", full)
     (tmp_path / "state.safetensors").write_bytes(b"old")
     with pytest.raises(OutputError, match=r"state\.safetensors: No space left on device; choose another place or free some space$"):
-        state.save(tmp_path / "state.safetensors", {}, state.Progress(), {})
+        state.save(tmp_path / "state.safetensors", {}, state.TrainingProgress(), {})
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("state.safetensors", b"old")]
 
 
@@ -373,11 +373,11 @@ def test_a_step_that_is_its_last_is_not_called_stopped(data: Path, tmp_path: Pat
     from threading import Event
 
     class Quiet:
-        def step(self, row: log.Row) -> None:
+        def on_step(self, row: log.LogRow) -> None:
             if row["step"] == 3:
                 stop.set()
 
-        def kept(self, row: log.Row) -> None: ...
+        def on_saved(self, row: log.LogRow) -> None: ...
 
     stop = Event()
     result = looping.train(a_run(data, steps=3), tmp_path / "run", Quiet(), stop)
@@ -387,9 +387,9 @@ def test_a_step_that_is_its_last_is_not_called_stopped(data: Path, tmp_path: Pat
 # What people see
 
 
-def a_log(n: int, every: int = 100) -> list[log.Row]:
+def a_log(n: int, every: int = 100) -> list[log.LogRow]:
     rng = np.random.default_rng(0)
-    told: list[log.Row] = []
+    told: list[log.LogRow] = []
     for step in range(1, n + 1):
         row = {
             "step": step,
@@ -403,11 +403,11 @@ def a_log(n: int, every: int = 100) -> list[log.Row]:
 
 @pytest.mark.parametrize("n", [0, 1, 2, 10, 1000, 100_000])
 def test_a_curve_is_readable_however_long(n: int) -> None:
-    picture = curve.drawn(a_log(n))
+    picture = curve.curve_svg(a_log(n))
     root = ET.fromstring(picture)
     assert len(picture) < 120_000
     lines = {one.get("class"): one.get("points", "") for one in root.iter("{http://www.w3.org/2000/svg}polyline")}
-    assert len(lines.get("train", "").split()) <= curve.MOST_POINTS
+    assert len(lines.get("train", "").split()) <= curve.MAX_POINTS
     for points in lines.values():
         for x, y in (map(float, point.split(",")) for point in points.split()):
             assert curve.LEFT <= x <= curve.RIGHT
@@ -426,7 +426,7 @@ def test_a_running_mean_is_one() -> None:
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
 def test_a_curve_leaves_out_what_is_no_number(loss: float) -> None:
-    assert "nan" not in (picture := curve.drawn([*a_log(10), {"tokens": 11_000, "loss": loss, "length": 512}]))
+    assert "nan" not in (picture := curve.curve_svg([*a_log(10), {"tokens": 11_000, "loss": loss, "length": 512}]))
     assert "inf" not in picture
 
 
@@ -442,20 +442,20 @@ def test_the_page_stands_alone(finished: Path) -> None:
 
 
 def test_a_page_of_many_pieces_shows_some() -> None:
-    assert page.spread([5, 10]) == [5, 10]
-    shown = page.spread(list(range(0, 5000, 10)))
-    assert len(shown) == page.MOST_PIECES
+    assert page.evenly_spaced([5, 10]) == [5, 10]
+    shown = page.evenly_spaced(list(range(0, 5000, 10)))
+    assert len(shown) == page.MAX_PIECES
     assert (shown[0], shown[-1]) == (0, 4990)
 
 
 def test_a_log_takes_back_what_lies_after_the_state(tmp_path: Path) -> None:
-    told, first = a_log(5), Log(tmp_path, 0)
+    told, first = a_log(5), RunLog(tmp_path, 0)
     for row in told:
         first.append(row)
     first.close()
     with (tmp_path / log.FILE).open("a") as file:
         file.write('{"step": 6, "los')
-    second = Log(tmp_path, 3)
+    second = RunLog(tmp_path, 3)
     second.append(told[4])
     second.close()
     assert log.read(tmp_path / log.FILE) == [*told[:3], told[4]]
@@ -463,7 +463,7 @@ def test_a_log_takes_back_what_lies_after_the_state(tmp_path: Path) -> None:
 
 def test_the_line_tells_loss_speed_and_time_left() -> None:
     said: list[str] = []
-    line = Line(100, Voice(said.append))
+    line = StatusLine(100, Console(said.append))
     for step in range(1, 41):
         line.row({"step": step, "tokens": 1000 * step, "loss": 4.0, "length": 8, "seconds": 50.0 + 2 * step})
     assert said[0] == "step 1 of 100: loss 4.0000"
@@ -475,9 +475,9 @@ def test_the_line_tells_loss_speed_and_time_left() -> None:
 def test_on_a_terminal_the_line_is_in_place_and_glances_stay() -> None:
     stays: list[str] = []
     passes: list[str] = []
-    line = Line(10, Voice(stays.append, passes.append))
+    line = StatusLine(10, Console(stays.append, passes.append))
     for step in range(1, 5):
-        row: log.Row = {"step": step, "tokens": step, "loss": 4.0 + step, "length": 8, "seconds": 1e3 * step}
+        row: log.LogRow = {"step": step, "tokens": step, "loss": 4.0 + step, "length": 8, "seconds": 1e3 * step}
         line.row(row | ({"validation": 3.25} if step == 2 else {}))
     assert len(passes) == 4
     assert [text for text in stays if "validation 3.2500" in text] == stays
@@ -494,7 +494,7 @@ def test_tensorboard_has_the_figures_of_the_log(tmp_path: Path) -> None:
     """And none twice after a sitting that was killed."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs TensorBoard")
     for from_step, steps in ((0, range(1, 5)), (2, range(3, 7))):
-        board = log.Board(tmp_path, from_step)
+        board = log.TensorBoardLog(tmp_path, from_step)
         for row in a_log(6, every=3):
             if row["step"] in steps:
                 board.append(row)
@@ -507,6 +507,6 @@ def test_tensorboard_has_the_figures_of_the_log(tmp_path: Path) -> None:
 
 
 def test_settings_of_a_state_are_those_of_the_run(finished: Path) -> None:
-    told = TrainConfig.from_table(state.settings(finished / state.FILE), "the state")
+    told = TrainConfig.from_table(state.load_settings(finished / state.FILE), "the state")
     assert told.model == ModelConfig(16, 2, 2, 32, 32)
     assert told.sample_every == 12

@@ -19,13 +19,13 @@ from training_runs import config
 from preludio.checkpoint import SIZES, ModelConfig
 from preludio.errors import TrainError
 from preludio.train import TrainConfig, read_config
-from preludio.train.config import BY_NAME
+from preludio.train.config import CONFIG_FOLDER
 
 
 @pytest.mark.parametrize("name", ["tiny", "small", "base", "large"])
 def test_each_named_configuration_is_one(name: str) -> None:
     assert read_config(name).model == SIZES[name]
-    assert {path.stem for path in BY_NAME.glob("*.toml")} == {"tiny", "small", "base", "large"}
+    assert {path.stem for path in CONFIG_FOLDER.glob("*.toml")} == {"tiny", "small", "base", "large"}
 
 
 def test_settings_survive_json() -> None:

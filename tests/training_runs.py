@@ -18,7 +18,7 @@ from typing import Any
 from music import played
 
 from preludio.checkpoint import ModelConfig
-from preludio.corpus.shards import Encoded, Shards, write_shards
+from preludio.corpus.shards import EncodedPiece, Shards, write_shards
 from preludio.tokens import encode
 from preludio.train import TrainConfig
 
@@ -35,7 +35,7 @@ SERVER.set_forkserver_preload(["preludio.train", "preludio.cli", "torch._dynamo"
 def write_data(folder: Path, **splits: int) -> Path:
     """Shards of made-up works: so many in each split."""
     names = [name for name, n in splits.items() for _ in range(n)]
-    write_shards(folder, (Encoded(name, "made", f"{i}.mid", "x", "y", 1, encode(played(i))) for i, name in enumerate(names)), {})
+    write_shards(folder, (EncodedPiece(name, "made", f"{i}.mid", "x", "y", 1, encode(played(i))) for i, name in enumerate(names)), {})
     return folder
 
 
@@ -141,16 +141,16 @@ def killed_within_a_state(n: int) -> None:
 
 def slow_step(at: int) -> None:
     """One step takes for ever."""
-    from preludio.train.runs import Run
+    from preludio.train.training_run import TrainingRun
 
-    step = Run.step
+    step = TrainingRun.step
 
-    def slow(self: Run, batch: Any) -> float:
+    def slow(self: TrainingRun, batch: Any) -> float:
         if self.progress.step == at:
             time.sleep(600)
         return step(self, batch)
 
-    Run.step = slow  # type: ignore[method-assign]
+    TrainingRun.step = slow  # type: ignore[method-assign]
 
 
 def full_disk(n_bytes: int) -> None:
@@ -173,9 +173,9 @@ def one_of(rank: int, size: int, port: int, fine: bool = True) -> None:
 
 
 def in_float32() -> None:
-    from preludio.train import runs
+    from preludio.train import training_run
 
-    vars(runs)["has_bfloat16"] = lambda _: False
+    vars(training_run)["has_bfloat16"] = lambda _: False
 
 
 def free_port() -> int:

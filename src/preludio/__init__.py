@@ -41,7 +41,7 @@ __all__ = [
     "write_midi",
 ]
 
-_ROOMS = {
+_EXPORTS = {
     "compose": ("Composer", "Note", "Piece", "Request"),
     "errors": ("PreludioError", "PreludioWarning"),
     "midi": ("read_midi", "write_midi"),
@@ -53,7 +53,7 @@ def __getattr__(name: str) -> Any:
     """A name's room is loaded when the name is first used: the program starts at once, and a student meets only what they ask for."""
     if name == "tokens":
         return importlib.import_module("preludio.tokens")
-    for room, names in _ROOMS.items():
+    for room, names in _EXPORTS.items():
         if name in names:
             return getattr(importlib.import_module(f"preludio.{room}"), name)
     raise AttributeError(f"module 'preludio' has no attribute {name!r}")

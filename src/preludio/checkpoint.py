@@ -25,7 +25,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from preludio.errors import CheckpointError
-from preludio.files import replacing
+from preludio.files import replace_atomically
 from preludio.tokens import VOCAB_SIZE, VOCABULARY_HASH, relations
 
 Arrays = dict[str, npt.NDArray[np.float32]]
@@ -148,7 +148,7 @@ def save(directory: str | os.PathLike[str], checkpoint: Checkpoint, dtype: npt.D
     contents = {WEIGHTS_FILE: save_safetensors(arrays), CARD_FILE: (json.dumps(card, indent=2) + "\n").encode()}
     with ExitStack() as stack:  # renamed together at the end
         for name, content in contents.items():
-            stack.enter_context(replacing(Path(directory) / name)).write_bytes(content)
+            stack.enter_context(replace_atomically(Path(directory) / name)).write_bytes(content)
 
 
 def load(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Checkpoint:

@@ -12,7 +12,7 @@ from preludio.errors import OutputError
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+def replace_atomically(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a path beside `path` to write to; on leaving it is renamed into place, on any exception it is removed.
 
     Missing parent folders are made, and removed again if nothing came of it. A symbolic link stays: what it points to is replaced.
@@ -31,7 +31,7 @@ def unfinished(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a new empty file beside `path`; on leaving it is removed, unless `place` has put it somewhere.
 
     Raises:
-        OutputError: as `replacing`.
+        OutputError: as `replace_atomically`.
     """
     with _beside(path) as (beside, _):
         yield beside
@@ -71,9 +71,9 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes `data` to `path`: afterwards the file is the old one or the new one, never a part.
 
     Raises:
-        OutputError: as `replacing`.
+        OutputError: as `replace_atomically`.
     """
-    with replacing(path) as beside:
+    with replace_atomically(path) as beside:
         beside.write_bytes(data)
 
 
@@ -81,7 +81,7 @@ def require_writable(path: str | os.PathLike[str]) -> None:
     """Tries whether `path` could be written, and leaves everything as it is.
 
     Raises:
-        OutputError: as `replacing`.
+        OutputError: as `replace_atomically`.
     """
     with _beside(path):
         pass

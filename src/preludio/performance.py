@@ -242,7 +242,7 @@ def _sustained(performance: Performance, by_key: npt.NDArray[np.intp]) -> Column
     # The last pedal that was down strictly before the key went up, if it is still down. In the order of time, for speed.
     pedal = np.searchsorted(np.ascontiguousarray(pedals[:, 0]), notes.offset_ms, side="left")
     pedal_up_ms = np.concatenate([np.zeros(1, np.int32), pedals[:, 1]])[pedal]
-    until_ms = np.minimum(pedal_up_ms[by_key], _next_strike(held.onset_ms, held.pitch, MAX_MS))
+    until_ms = np.minimum(pedal_up_ms[by_key], _next_onset(held.onset_ms, held.pitch, MAX_MS))
     return held._replace(offset_ms=np.maximum(held.offset_ms, until_ms))
 
 
@@ -255,18 +255,18 @@ def _held(keys: Columns) -> Columns:
     return keys._replace(offset_ms=(latest & 0xFFFFFFFF).astype(np.int32))
 
 
-def _next_strike(onset: npt.NDArray[np.int32], pitch: npt.NDArray[np.uint8], never: int) -> npt.NDArray[np.int32]:
+def _next_onset(onset: npt.NDArray[np.int32], pitch: npt.NDArray[np.uint8], never: int) -> npt.NDArray[np.int32]:
     """Of notes by key."""
     following = np.full(len(onset), never, dtype=np.int32)
     np.copyto(following[:-1], onset[1:], where=pitch[1:] == pitch[:-1])
     return following
 
 
-def next_strike_ms(notes: Notes) -> npt.NDArray[np.int32]:
+def next_onset_ms(notes: Notes) -> npt.NDArray[np.int32]:
     """For each note of a sorted array, when its key is struck next; `MAX_MS` for the last strike of a key."""
     by_key = _by_key(notes)
     result = np.empty(len(notes), dtype=np.int32)
-    result[by_key] = _next_strike(notes["onset_ms"][by_key], notes["pitch"][by_key], MAX_MS)
+    result[by_key] = _next_onset(notes["onset_ms"][by_key], notes["pitch"][by_key], MAX_MS)
     return result
 
 
@@ -278,13 +278,13 @@ def quantise(performance: Performance) -> Performance:
     note lasts until the last of both ends. Each note lasts at least one step. A velocity becomes the middle of its bin (at most 2 away).
     Pedals are rounded too.
     """
-    strikes = _strikes(_held(columns(performance.notes).at(_by_key(performance.notes))))
-    velocity = bin_velocity(strikes.velocity_bin)
-    notes = pack_notes(strikes.onset_step * STEP_MS, strikes.offset_step * STEP_MS, strikes.pitch, velocity)
+    grid_notes = _grid_notes(_held(columns(performance.notes).at(_by_key(performance.notes))))
+    velocity = bin_velocity(grid_notes.velocity_bin)
+    notes = pack_notes(grid_notes.onset_step * STEP_MS, grid_notes.offset_step * STEP_MS, grid_notes.pitch, velocity)
     return Performance(notes, to_steps(performance.pedals) * STEP_MS)
 
 
-class Strikes(NamedTuple):
+class GridNotes(NamedTuple):
     """Notes on the grid of the vocabulary, key after key: columns of equal length."""
 
     onset_step: npt.NDArray[np.int32]
@@ -293,28 +293,28 @@ class Strikes(NamedTuple):
     velocity_bin: npt.NDArray[np.uint8]
 
 
-def strikes(performance: Performance) -> Strikes:
+def grid_notes(performance: Performance) -> GridNotes:
     """The notes of `quantise(sustain(performance))`."""
-    return _strikes(_sustained(performance, _by_key(performance.notes)))
+    return _grid_notes(_sustained(performance, _by_key(performance.notes)))
 
 
-def _strikes(keys: Columns) -> Strikes:
+def _grid_notes(keys: Columns) -> GridNotes:
     """Of notes by key; see `quantise`."""
     onset_step = to_steps(keys.onset_ms)
     offset_step = np.maximum(to_steps(keys.offset_ms), onset_step + 1)
-    merged = _merged_strikes(Strikes(onset_step, offset_step, keys.pitch, velocity_bin(keys.velocity)))
-    until = np.minimum(merged.offset_step, _next_strike(merged.onset_step, merged.pitch, MAX_MS // STEP_MS))
+    merged = _merge_simultaneous(GridNotes(onset_step, offset_step, keys.pitch, velocity_bin(keys.velocity)))
+    until = np.minimum(merged.offset_step, _next_onset(merged.onset_step, merged.pitch, MAX_MS // STEP_MS))
     return merged._replace(offset_step=until)
 
 
-def _merged_strikes(strikes: Strikes) -> Strikes:
+def _merge_simultaneous(grid_notes: GridNotes) -> GridNotes:
     """Notes of one key with one onset -> one note, with the later end and the greater velocity."""
-    again = (strikes.onset_step[1:] == strikes.onset_step[:-1]) & (strikes.pitch[1:] == strikes.pitch[:-1])
+    again = (grid_notes.onset_step[1:] == grid_notes.onset_step[:-1]) & (grid_notes.pitch[1:] == grid_notes.pitch[:-1])
     if not again.any():
-        return strikes
+        return grid_notes
     starts = np.flatnonzero(np.concatenate([[True], ~again]))
-    latest, loudest = (np.maximum.reduceat(column, starts) for column in (strikes.offset_step, strikes.velocity_bin))
-    return Strikes(strikes.onset_step[starts], latest, strikes.pitch[starts], loudest)
+    latest, loudest = (np.maximum.reduceat(column, starts) for column in (grid_notes.offset_step, grid_notes.velocity_bin))
+    return GridNotes(grid_notes.onset_step[starts], latest, grid_notes.pitch[starts], loudest)
 
 
 def to_steps(ms: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:

@@ -8,73 +8,79 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from typing import NamedTuple
 
-from preludio.bench.players import EnginePlayer, Gpt2Player, Player, random_checkpoint
+from preludio.bench.decoders import Decoder, EngineDecoder, Gpt2Decoder, random_checkpoint
 from preludio.checkpoint import Checkpoint, ModelConfig
 from preludio.engine import native, open_engine
 from preludio.engine.numpy_engine import NumpyEngine
 
-SO_FAR = "recomputing the sequence so far, PyTorch float32"
+WHOLE_PREFIX = "recomputing the sequence so far, PyTorch float32"
 PADDED = "recomputing the padded 2,048, PyTorch float32"
 
 
-class Guest(NamedTuple):
+class Candidate(NamedTuple):
     """Somebody who could play: known by name before it is there, since some take seconds and gigabytes to come."""
 
     name: str
     threads: int
     batch: int
-    come: Callable[[], Player]
+    build: Callable[[], Decoder]
 
 
-def everyone(config: ModelConfig, threads: int, batch: int, others: bool) -> list[Guest]:
+def list_candidates(config: ModelConfig, threads: int, batch: int, others: bool) -> list[Candidate]:
     """Ours on one thread and on `threads`, the fastest with a batch, too; and what is installed beside them.
 
     NumPy's threads are what the program was started with.
     """
     checkpoint = functools.cache(lambda: random_checkpoint(config))
-    guests = [_ours(f"native:{precision}", checkpoint, *how) for precision in _precisions() for how in _ways(threads, batch)]
-    guests.append(Guest("numpy", 1, 1, lambda: EnginePlayer(NumpyEngine(checkpoint()), 1)))
-    return guests + (_others(config, checkpoint, threads) if others else [])
+    found = [
+        _engine_candidate(f"native:{precision}", checkpoint, *how)
+        for precision in _precisions()
+        for how in _thread_and_batch_sizes(threads, batch)
+    ]
+    found.append(Candidate("numpy", 1, 1, lambda: EngineDecoder(NumpyEngine(checkpoint()), 1)))
+    return found + (_installed_candidates(config, checkpoint, threads) if others else [])
 
 
 def _precisions() -> Sequence[str]:
     return native.PRECISIONS if native.available() else ()
 
 
-def _ways(threads: int, batch: int) -> list[tuple[int, int]]:
+def _thread_and_batch_sizes(threads: int, batch: int) -> list[tuple[int, int]]:
     """(threads, takes at once)"""
     return [*((count, 1) for count in sorted({1, threads})), (threads, batch)]
 
 
-def _ours(name: str, checkpoint: Callable[[], Checkpoint], threads: int, batch: int) -> Guest:
-    return Guest(name, threads, batch, lambda: EnginePlayer(open_engine(checkpoint(), name, threads=threads), threads, batch))
+def _engine_candidate(name: str, checkpoint: Callable[[], Checkpoint], threads: int, batch: int) -> Candidate:
+    return Candidate(name, threads, batch, lambda: EngineDecoder(open_engine(checkpoint(), name, threads=threads), threads, batch))
 
 
-def _others(config: ModelConfig, checkpoint: Callable[[], Checkpoint], threads: int) -> list[Guest]:
-    guests = []
+def _installed_candidates(config: ModelConfig, checkpoint: Callable[[], Checkpoint], threads: int) -> list[Candidate]:
+    found = []
     for count in sorted({1, threads}):
         if _installed("onnxruntime", "onnx"):
             name = f"ONNX Runtime {version('onnxruntime')} float32, cached"
-            guests.append(Guest(name, count, 1, functools.partial(_onnx, name, checkpoint, count)))
+            found.append(Candidate(name, count, 1, functools.partial(_onnx, name, checkpoint, count)))
         if _installed("torch", "transformers"):
             name = f"transformers {version('transformers')} GPT-2 float32, cached"
-            guests.append(Guest(name, count, 1, functools.partial(Gpt2Player, name, config, count)))
+            found.append(Candidate(name, count, 1, functools.partial(Gpt2Decoder, name, config, count)))
     if _installed("torch"):
-        guests += [Guest(name, threads, 1, functools.partial(_recomputing, name, checkpoint, threads)) for name in (SO_FAR, PADDED)]
-    return guests
+        found += [
+            Candidate(name, threads, 1, functools.partial(_recomputing, name, checkpoint, threads)) for name in (WHOLE_PREFIX, PADDED)
+        ]
+    return found
 
 
 def _installed(*modules: str) -> bool:
     return all(importlib.util.find_spec(module) for module in modules)
 
 
-def _onnx(name: str, checkpoint: Callable[[], Checkpoint], threads: int) -> Player:
-    from preludio.bench.onnx_player import OnnxPlayer
+def _onnx(name: str, checkpoint: Callable[[], Checkpoint], threads: int) -> Decoder:
+    from preludio.bench.onnx_decoder import OnnxDecoder
 
-    return OnnxPlayer(name, checkpoint(), threads)
+    return OnnxDecoder(name, checkpoint(), threads)
 
 
-def _recomputing(name: str, checkpoint: Callable[[], Checkpoint], threads: int) -> Player:
-    from preludio.bench.recomputing import PaddedPlayer, SoFarPlayer
+def _recomputing(name: str, checkpoint: Callable[[], Checkpoint], threads: int) -> Decoder:
+    from preludio.bench.uncached_decoders import PaddedDecoder, PrefixDecoder
 
-    return (PaddedPlayer if name == PADDED else SoFarPlayer)(name, checkpoint(), threads)
+    return (PaddedDecoder if name == PADDED else PrefixDecoder)(name, checkpoint(), threads)

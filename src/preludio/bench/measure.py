@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from preludio.bench.players import EnginePlayer, Player, Seconds
-from preludio.engine.native import Reading, available
+from preludio.bench.decoders import Decoder, EngineDecoder, Seconds
+from preludio.engine.native import MemoryReader, available
 
 CONTEXTS = (100, 2000)
 AROUND = 48  # events before and after a context whose median step counts there
@@ -30,7 +30,7 @@ class Figure(NamedTuple):
         return cls(float(median), float(low), float(high))
 
 
-class Played(NamedTuple):
+class RunMeasurement(NamedTuple):
     """What one player did in one repeat."""
 
     seconds: Seconds  # of each event
@@ -39,14 +39,14 @@ class Played(NamedTuple):
     read: dict[int, float]  # bytes a second, reading as many
 
 
-def play(player: Player, n: int) -> Played:
+def measure_run(decoder: Decoder, n: int) -> RunMeasurement:
     """A piece of n events; of our own engines also how fast memory is read, and, with one sequence, a prompt."""
-    seconds = player.play(n)
-    if not isinstance(player, EnginePlayer):
-        return Played(seconds, None, {}, {})
-    step_bytes = {context: player.step_bytes(context) or 0 for context in CONTEXTS if context < n}
-    read = {context: read_rate(n_bytes, player.threads) for context, n_bytes in step_bytes.items() if n_bytes}
-    return Played(seconds, player.prompt_seconds() if player.batch == 1 else None, step_bytes if read else {}, read)
+    seconds = decoder.decode(n)
+    if not isinstance(decoder, EngineDecoder):
+        return RunMeasurement(seconds, None, {}, {})
+    step_bytes = {context: decoder.step_bytes(context) or 0 for context in CONTEXTS if context < n}
+    read = {context: read_rate(n_bytes, decoder.threads) for context, n_bytes in step_bytes.items() if n_bytes}
+    return RunMeasurement(seconds, decoder.prompt_seconds() if decoder.batch == 1 else None, step_bytes if read else {}, read)
 
 
 @dataclass
@@ -56,36 +56,36 @@ class Row:
     name: str
     threads: int
     batch: int
-    takes: list[Seconds] = field(default_factory=list)  # seconds of each event
+    runs: list[Seconds] = field(default_factory=list)  # seconds of each event
     prompts: list[float] = field(default_factory=list)  # seconds
     read: dict[int, list[float]] = field(default_factory=dict)  # context -> bytes a second, reading as many as a step there must
     step_bytes: dict[int, int] = field(default_factory=dict)
 
-    def add(self, played: Played) -> None:
-        self.takes.append(played.seconds)
-        self.step_bytes |= played.step_bytes
-        if played.prompt_seconds is not None:
-            self.prompts.append(played.prompt_seconds)
-        for context, rate in played.read.items():
+    def add(self, measurement: RunMeasurement) -> None:
+        self.runs.append(measurement.seconds)
+        self.step_bytes |= measurement.step_bytes
+        if measurement.prompt_seconds is not None:
+            self.prompts.append(measurement.prompt_seconds)
+        for context, rate in measurement.read.items():
             self.read.setdefault(context, []).append(rate)
 
     def piece(self, n: int) -> Figure:
         """Events a second over a whole piece."""
-        return Figure.of([self.batch * n / float(take[:n].sum()) for take in self.takes])
+        return Figure.of([self.batch * n / float(run[:n].sum()) for run in self.runs])
 
     def at(self, context: int) -> Figure:
         """Events a second there."""
-        return Figure.of([self.batch / self._step(take, context) for take in self.takes])
+        return Figure.of([self.batch / self._step(run, context) for run in self.runs])
 
     def share(self, context: int) -> Figure | None:
         """Of what memory allows: bytes that a step must read, by how fast they can be read, by how long it took."""
         if context not in self.read:
             return None
         n_bytes = self.step_bytes[context]
-        return Figure.of([n_bytes / rate / self._step(take, context) for take, rate in zip(self.takes, self.read[context], strict=True)])
+        return Figure.of([n_bytes / rate / self._step(run, context) for run, rate in zip(self.runs, self.read[context], strict=True)])
 
     def to_json(self) -> dict[str, Any]:
-        n = len(self.takes[0])
+        n = len(self.runs[0])
         return {
             "engine": self.name,
             "threads": self.threads,
@@ -98,29 +98,29 @@ class Row:
         }
 
     @staticmethod
-    def _step(take: Seconds, context: int) -> float:
-        return float(np.median(take[max(0, context - AROUND) : context + AROUND]))
+    def _step(run: Seconds, context: int) -> float:
+        return float(np.median(run[max(0, context - AROUND) : context + AROUND]))
 
 
 class Bench:
     """Players, and what they have done so far."""
 
-    def __init__(self, players: Sequence[Player], n: int = PIECES[-1]) -> None:
+    def __init__(self, decoders: Sequence[Decoder], n: int = PIECES[-1]) -> None:
         self.n = n
-        self._players = players
-        self.rows = [Row(player.name, player.threads, player.batch) for player in players]
+        self._decoders = decoders
+        self.rows = [Row(decoder.name, decoder.threads, decoder.batch) for decoder in decoders]
 
     def repeat(self, done: Callable[[], None] = lambda: None) -> None:
         """Everybody once; `done` is called after each."""
-        for player, row in zip(self._players, self.rows, strict=True):
-            row.add(play(player, self.n))
+        for decoder, row in zip(self._decoders, self.rows, strict=True):
+            row.add(measure_run(decoder, self.n))
             done()
 
 
 def read_rate(n_bytes: int, threads: int, seconds: float = 0.1) -> float:
     """Bytes a second that so many threads read of a set of that size, again and again: the median of some tries."""
     assert available()
-    reading = Reading(n_bytes)
+    reading = MemoryReader(n_bytes)
     rates: list[float] = []
     began = time.perf_counter()
     while len(rates) < 5 or time.perf_counter() - began < seconds:

@@ -64,7 +64,7 @@ def picture(rows: Sequence[Row], n: int, title: str) -> str:
 
 def _curve(row: Row, n: int) -> tuple[list[float], list[float]]:
     """Context, and events a second there: the median over all repeats of a stretch of events."""
-    seconds = np.median(np.stack(row.takes), axis=0)
+    seconds = np.median(np.stack(row.runs), axis=0)
     stretches = np.array_split(np.arange(n), min(POINTS, n))
     return [float(np.mean(places)) for places in stretches], [1 / float(np.median(seconds[places])) for places in stretches]
 

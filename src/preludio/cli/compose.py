@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from preludio.cli.output import AsJson, progress_bar, say_note, say_result
-from preludio.cli.pieces import OutputPath, Outputs, Overwrite, Remarks, described, read, stem_of, summary, write
+from preludio.cli.output import AsJson, print_result, progress_bar, say_note
+from preludio.cli.pieces import OutputPath, Outputs, Overwrite, Remarks, piece_json, read, stem_of, summary_text, write
 from preludio.cli.sampling import MinP, StrikeTopP, Temperature, TopK, TopP
 from preludio.errors import RequestError
 from preludio.sampling_options import SamplingOptions
@@ -73,12 +73,12 @@ def compose(  # its parameters are the command's options
     say_where_it_goes_on(request, pieces[0], remarks)
     title = f"Preludio, seed {request.seed}" if prompt is None else f"{prompt.stem}, and on with Preludio"
     paths = write(outputs, pieces, title, remarks)
-    results = [described(piece, files) for piece, files in zip(pieces, paths, strict=True)]
+    results = [piece_json(piece, files) for piece, files in zip(pieces, paths, strict=True)]
     licence = licence_of(weights)
-    facts = {"command": "compose", "seed": request.seed, "model": model, "engine": composer.engine.name, "licence": licence}
+    result_json = {"command": "compose", "seed": request.seed, "model": model, "engine": composer.engine.name, "licence": licence}
     if licence:
         say_note(f"the weights of the model {model} are under {licence}{', so not for commercial use' if '-NC' in licence else ''}")
-    say_result(facts | {"pieces": results, "remarks": remarks.rows}, f"{summary(results)} (seed {request.seed})", as_json)
+    print_result(result_json | {"pieces": results, "remarks": remarks.rows}, f"{summary_text(results)} (seed {request.seed})", as_json)
 
 
 def licence_of(weights: Checkpoint) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from preludio.cli.output import AsJson, fail, progress_bar, say_result
+from preludio.cli.output import AsJson, fail, print_result, progress_bar
 from preludio.errors import RequestError
 
 
@@ -31,5 +31,5 @@ def download(
             folder = fetching.download(set_, to, url=url, progress=progress)
     except KeyboardInterrupt:
         raise typer.Exit(fail(f"stopped; what has come is kept in {to}: the same command goes on from there", code=130)) from None
-    facts = {"command": "download", "folder": str(folder), "licence": set_.licence, "citation": set_.citation}
-    say_result(facts, f"{folder}\nLicence: {set_.licence}\nCite: {set_.citation}", as_json)
+    result_json = {"command": "download", "folder": str(folder), "licence": set_.licence, "citation": set_.citation}
+    print_result(result_json, f"{folder}\nLicence: {set_.licence}\nCite: {set_.citation}", as_json)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from preludio.cli.output import AsJson, progress_bar, say_result
+from preludio.cli.output import AsJson, print_result, progress_bar
 from preludio.cli.sampling import MinP, StrikeTopP, Temperature, TopK, TopP
 from preludio.sampling_options import SamplingOptions
 
 if TYPE_CHECKING:
-    from preludio.evaluate import Likelihood, Pieces
+    from preludio.evaluate import Likelihood, TokenisedPieces
 
 
 ForMusic = "With --music: "
@@ -22,7 +22,7 @@ def evaluate(  # its parameters are the command's options
     data: Annotated[Path, typer.Option(metavar="SOURCE", help="What prepare wrote, or MAESTRO, or any folder or zip of MIDI.")],
     model: Annotated[str, typer.Option(metavar="NAME|DIR", help="A bundled model, or a directory with one.")] = "small",
     split: Annotated[str, typer.Option(metavar="NAME", help="train, validation or test; all for music without splits.")] = "validation",
-    pieces: Annotated[int | None, typer.Option(metavar="N", min=1, help="A quick glance: only N performances, drawn by --seed.")] = None,
+    pieces: Annotated[int | None, typer.Option(metavar="N", min=1, help="An estimate from only N performances, drawn by --seed.")] = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Which ones --pieces draws; with --music, of all that is drawn.")] = 0,
     segment: Annotated[int, typer.Option(metavar="N", help="Tokens a segment; the papers have 2048.")] = 2048,
     stride: Annotated[
@@ -74,23 +74,23 @@ def _evaluate_likelihood(
     as_json: bool,
 ) -> None:
     from preludio import checkpoint
-    from preludio.evaluate import Cut, EngineScore, likelihoods, open_pieces, table
+    from preludio.evaluate import EngineScore, Segmentation, likelihoods, open_pieces, table
     from preludio.processors import usable_processors
 
     (pieces, seed), (segment, stride) = drawn, lengths
-    cuts = [Cut(segment, segment), *([Cut(segment, stride)] if stride else [])]
+    cuts = [Segmentation(segment, segment), *([Segmentation(segment, stride)] if stride else [])]
     n_processes = processes or usable_processors()
     score = EngineScore(checkpoint.load(model), engine, threads=1 if n_processes > 1 else None)
     chosen = open_pieces(data, split).drawn(pieces, seed)
     with progress_bar("listening", len(chosen)) as progress:
         found = likelihoods(score, chosen, cuts, processes=n_processes, progress=progress)
-    facts: dict[str, Any] = {"command": "evaluate", "model": model, "engine": score.engine, "data": str(data), "split": split}
-    facts |= _music(chosen, found[0], seed)
-    facts |= {name: one.to_json() for name, one in zip(("segments", "sliding"), found, strict=False)}
-    say_result(facts, f"{model} ({score.engine}) on {chosen.where}{_drawn_in_words(chosen, seed)}\n{table(found)}", as_json)
+    result_json: dict[str, Any] = {"command": "evaluate", "model": model, "engine": score.engine, "data": str(data), "split": split}
+    result_json |= _data_json(chosen, found[0], seed)
+    result_json |= {name: one.to_json() for name, one in zip(("segments", "sliding"), found, strict=False)}
+    print_result(result_json, f"{model} ({score.engine}) on {chosen.where}{_subset_text(chosen, seed)}\n{table(found)}", as_json)
 
 
-def _music(chosen: Pieces, found: Likelihood, seed: int) -> dict[str, Any]:
+def _data_json(chosen: TokenisedPieces, found: Likelihood, seed: int) -> dict[str, Any]:
     return {
         "performances": len(found.names),
         "drawn_from": chosen.n_all,
@@ -100,7 +100,7 @@ def _music(chosen: Pieces, found: Likelihood, seed: int) -> dict[str, Any]:
     }
 
 
-def _drawn_in_words(chosen: Pieces, seed: int) -> str:
+def _subset_text(chosen: TokenisedPieces, seed: int) -> str:
     if len(chosen) == chosen.n_all:
         return ""
-    return f": a glance at {len(chosen):,} of its {chosen.n_all:,} performances (drawn with seed {seed}), not the protocol's figure"
+    return f": an estimate from {len(chosen):,} of its {chosen.n_all:,} performances (drawn with seed {seed}), not the protocol's figure"

@@ -31,18 +31,18 @@ def progress_bar(what: str, total: float) -> Iterator[Callable[[float], None]]:
         yield lambda done: bars.update(task, completed=min(done, total))
 
 
-def say_result(facts: dict[str, Any], summary: str, as_json: bool) -> None:
-    say_line(json.dumps(facts) if as_json else summary)
+def print_result(result_json: dict[str, Any], summary: str, as_json: bool) -> None:
+    print_line(json.dumps(result_json) if as_json else summary)
 
 
-def say_line(text: str) -> None:
+def print_line(text: str) -> None:
     """On stdout."""
     try:
         typer.echo(text)
     except BrokenPipeError:
         raise
     except OSError as error:
-        discard(sys.stdout)
+        discard_buffer(sys.stdout)
         raise OutputError(f"cannot print the result: {error.strerror}; send stdout elsewhere") from None
 
 
@@ -51,7 +51,7 @@ def say_note(text: str) -> None:
     typer.echo(f"preludio: note: {' '.join(text.split())}", err=True)
 
 
-def discard(stream: Any) -> None:
+def discard_buffer(stream: Any) -> None:
     """Sends what is still in the stream's buffer nowhere: Python would try again at its end, and complain."""
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), stream.fileno())
@@ -63,7 +63,7 @@ def fail(message: str, code: int = 2) -> int:
 
 
 @contextmanager
-def notes_on_stderr() -> Iterator[None]:
+def warnings_on_stderr() -> Iterator[None]:
     """What was repaired is one line on stderr each; other warnings are shown as ever."""
     with warnings.catch_warnings():
         show = warnings.showwarning

@@ -129,12 +129,14 @@ class Outputs:
 
 def write(outputs: Outputs, pieces: Sequence[Piece], title: str, remarks: Remarks) -> list[list[Path]]:
     """Writes all files or none: each is written beside its place, and they are renamed together at the end. Returns their names."""
-    from preludio.files import place, replacing, unfinished
+    from preludio.files import place, replace_atomically, unfinished
 
     asked = outputs.paths(outputs.stem)
     likely = asked if outputs.overwrite else outputs.paths(next(outputs.stems()))
     with ExitStack() as stack:
-        beside = [[stack.enter_context((replacing if outputs.overwrite else unfinished)(path)) for path in paths] for paths in likely]
+        beside = [
+            [stack.enter_context((replace_atomically if outputs.overwrite else unfinished)(path)) for path in paths] for paths in likely
+        ]
         for paths, piece in zip(beside, pieces, strict=True):
             for path in paths:
                 write_one(path, piece, title, outputs.made_by)
@@ -161,7 +163,7 @@ def write_one(path: Path, piece: Piece, title: str, made_by: str) -> None:
         render.write(piece.performance, path, **options)
 
 
-def described(piece: Piece, paths: list[Path]) -> dict[str, Any]:
+def piece_json(piece: Piece, paths: list[Path]) -> dict[str, Any]:
     performance = piece.performance
     return {
         "files": [str(path) for path in paths],
@@ -171,6 +173,6 @@ def described(piece: Piece, paths: list[Path]) -> dict[str, Any]:
     }
 
 
-def summary(results: list[dict[str, Any]]) -> str:
+def summary_text(results: list[dict[str, Any]]) -> str:
     lines = [f"{', '.join(result['files'])}: {result['notes']:,} notes in {result['seconds']:.0f} seconds" for result in results]
     return "Made " + "\n     ".join(lines)

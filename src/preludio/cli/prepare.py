@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from preludio.cli.output import AsJson, fail, progress_bar, say_result
+from preludio.cli.output import AsJson, fail, print_result, progress_bar
 from preludio.errors import OutputError, RequestError
 
 CLEANING = "silence, too short, too sparse, constant velocity, not solo piano"  # corpus.clean.RULES, which loading this must not load
@@ -30,14 +30,14 @@ def prepare(  # its parameters are the command's options
 
     if export not in (None, "npz"):
         raise RequestError(f"no export {export!r}; choose npz")
-    choice = preparing.Choice(not keep_duplicates, not no_guard, guard_own)
-    options = preparing.Options(preparing.rules_without(without or ()), choice, curated)
+    choice = preparing.SplitOptions(not keep_duplicates, not no_guard, guard_own)
+    options = preparing.PrepareOptions(preparing.rules_without(without or ()), choice, curated)
     try:
         with progress_bar("examining", 1.0) as progress:
             prepared = preparing.prepare(sources, out, options, processes=processes, progress=lambda done, of: progress(done / of))
         exported = [str(path) for path in preparing.export_npz(out, sources)] if export else []
     except KeyboardInterrupt:
-        raise typer.Exit(fail(f"stopped; {preparing.what_is_kept(out)}", code=130)) from None
+        raise typer.Exit(fail(f"stopped; {preparing.resume_message(out)}", code=130)) from None
     except OutputError as error:
-        raise OutputError(f"{error}; {preparing.what_is_kept(out)}") from None
-    say_result({"command": "prepare", "folder": str(out), "exported": exported} | prepared.summary(), prepared.in_words(out), as_json)
+        raise OutputError(f"{error}; {preparing.resume_message(out)}") from None
+    print_result({"command": "prepare", "folder": str(out), "exported": exported} | prepared.summary(), prepared.to_text(out), as_json)

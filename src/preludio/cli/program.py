@@ -14,7 +14,7 @@ from preludio.cli.bench import bench
 from preludio.cli.compose import compose
 from preludio.cli.download import download
 from preludio.cli.evaluate import evaluate
-from preludio.cli.output import discard, fail, notes_on_stderr, say_line
+from preludio.cli.output import discard_buffer, fail, print_line, warnings_on_stderr
 from preludio.cli.prepare import prepare
 from preludio.cli.render import render
 from preludio.cli.studio import studio
@@ -39,7 +39,7 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Runs one command; the exit code. Our own faults are not caught."""
     try:
-        with notes_on_stderr():
+        with warnings_on_stderr():
             return _run(arguments)
     except PreludioError as error:
         return fail(str(error))
@@ -48,7 +48,7 @@ def run(arguments: list[str]) -> int:
     except MemoryError:
         return fail("not enough memory: close other programs, or ask for fewer seconds or variations")
     except BrokenPipeError:  # the reader of our output is gone
-        discard(sys.stdout)
+        discard_buffer(sys.stdout)
         return 1
 
 
@@ -61,11 +61,11 @@ def _run(arguments: list[str]) -> int:
     except typer.Exit as left:
         return left.exit_code
     except Exception as error:
-        complaint = getattr(error, "format_message", None)  # the command line's own: an unknown option, a missing file name
-        if complaint is None:
+        format_message = getattr(error, "format_message", None)  # the command line's own: an unknown option, a missing file name
+        if format_message is None:
             raise
         place = getattr(getattr(error, "ctx", None), "command_path", "preludio")
-        return fail(f"{complaint().rstrip('.')}; {place} --help explains")
+        return fail(f"{format_message().rstrip('.')}; {place} --help explains")
     return 0
 
 
@@ -78,9 +78,9 @@ def preludio(
     if version:
         from preludio import __version__
 
-        say_line(f"preludio {__version__}")
+        print_line(f"preludio {__version__}")
     elif context.invoked_subcommand is None:
-        say_line(context.get_help())
+        print_line(context.get_help())
 
 
 for command in (compose, render, download, prepare, train, evaluate, studio, bench):

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from preludio.cli.output import AsJson, say_result
-from preludio.cli.pieces import Outputs, Overwrite, Remarks, described, read, stem_of, summary, write
+from preludio.cli.output import AsJson, print_result
+from preludio.cli.pieces import Outputs, Overwrite, Remarks, piece_json, read, stem_of, summary_text, write
 
 
 def render(
@@ -28,5 +28,5 @@ def render(
     remarks.say_of_file()
     piece = Piece(performance, prompt_ms=0)
     [paths] = write(outputs, [piece], file.stem, remarks)
-    result = described(piece, paths)
-    say_result({"command": "render"} | result | {"remarks": remarks.rows}, summary([result]), as_json)
+    result = piece_json(piece, paths)
+    print_result({"command": "render"} | result | {"remarks": remarks.rows}, summary_text([result]), as_json)

@@ -29,10 +29,10 @@ def studio(  # its parameters are the command's options
             raise
         raise StudioError("the studio needs FastAPI and uvicorn: pip install 'preludio[studio]'") from None
 
-    def say(text: str) -> None:
+    def print_line(text: str) -> None:
         typer.echo(f"preludio: {text}", err=True)
 
     try:
-        serve(Settings(port, host, not no_browser, data, tuple(model or ()), engine), say)
+        serve(Settings(port, host, not no_browser, data, tuple(model or ()), engine), print_line)
     except KeyboardInterrupt:
-        say("the studio is closed; every piece is kept")
+        print_line("the studio is closed; every piece is kept")

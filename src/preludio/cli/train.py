@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from preludio.cli.output import AsJson, fail, say_result
+from preludio.cli.output import AsJson, fail, print_result
 from preludio.errors import TrainError
 
 
@@ -39,17 +39,17 @@ def train(  # its parameters are the command's options
     settings = training.resumed_config(out, changes) if resume and config is None else training.read_config(config or "small", changes)
     setup = training.Setup(settings, data, out, resume, init, shard, tensorboard)
     try:
-        with live_line() as (say, live):
-            result = training.run(setup, training.Voice(say, live))
+        with status_line() as (print_line, update_line):
+            result = training.run(setup, training.Console(print_line, update_line))
     except KeyboardInterrupt:
         raise typer.Exit(fail(f"stopped; what was learned is kept in {out}: go on with --resume", code=130)) from None
     if result is not None:
-        facts: dict[str, Any] = {"command": "train", "folder": str(out)} | result.to_json()
-        say_result(facts, f"{result.in_words()}; {out}", as_json)
+        result_json: dict[str, Any] = {"command": "train", "folder": str(out)} | result.to_json()
+        print_result(result_json, f"{result.to_text()}; {out}", as_json)
 
 
 @contextmanager
-def live_line() -> Iterator[tuple[Callable[[str], None], Callable[[str], None] | None]]:
+def status_line() -> Iterator[tuple[Callable[[str], None], Callable[[str], None] | None]]:
     """On stderr: how to say a line that stays, and, on a terminal, one that is replaced by the next."""
     from rich.console import Console
     from rich.live import Live

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 
 from preludio import checkpoint
 from preludio.checkpoint import DEFAULT_MODEL
-from preludio.compose.prompt import Prompt, prepare
+from preludio.compose.prompt import Prompt, prepare_prompt
 from preludio.compose.request import Request
 from preludio.compose.take import Note, Take
 from preludio.engine import AUTO, Engine, open_engine
 from preludio.performance import STEP_MS, Performance, join
 
-Progress = Callable[[float], None]
-STEPS_A_REPORT = 16  # drawing a bar takes as long as a tenth of a step
+ProgressCallback = Callable[[float], None]
+STEPS_PER_REPORT = 16  # drawing a bar takes as long as a tenth of a step
 
 
 class Piece(NamedTuple):
@@ -45,8 +45,8 @@ class Composer:
         """
         return cls(open_engine(checkpoint.load(model), engine))
 
-    def compose(self, prompt: Performance | None = None, *, progress: Progress | None = None, **wishes: Any) -> Performance:
-        """One piece, the prompt included. `wishes` are the fields of `Request`: seconds, seed, temperature ...
+    def compose(self, prompt: Performance | None = None, *, progress: ProgressCallback | None = None, **options: Any) -> Performance:
+        """One piece, the prompt included. `options` are the fields of `Request`: seconds, seed, temperature ...
 
         Args:
             prompt: what to go on from; None for a piece from nothing.
@@ -55,46 +55,46 @@ class Composer:
         Raises:
             RequestError: a wish cannot be met.
         """
-        return self.takes(Request(prompt=prompt, **wishes), progress=progress)[0].performance
+        return self.takes(Request(prompt=prompt, **options), progress=progress)[0].performance
 
-    def takes(self, request: Request, *, progress: Progress | None = None) -> list[Piece]:
+    def takes(self, request: Request, *, progress: ProgressCallback | None = None) -> list[Piece]:
         """All variations of a request, decoded as one batch; each is a whole piece, the prompt included."""
-        prompt = prepare(request.prompt, request.prompt_seconds, self.engine.config.window, request.keep_silence)
+        prompt = prepare_prompt(request.prompt, request.prompt_seconds, self.engine.config.window, request.keep_silence)
         notes: list[list[Note]] = [[] for _ in range(request.variations)]
-        for number, note in self._decide(request, prompt, progress):
+        for number, note in self._generate(request, prompt, progress):
             notes[number].append(note)
-        return [Piece(join([prompt.kept, Performance(take)]), prompt.cut_step * STEP_MS) for take in notes]
+        return [Piece(join([prompt.played, Performance(take)]), prompt.cut_step * STEP_MS) for take in notes]
 
-    def stream(self, request: Request, *, progress: Progress | None = None) -> Iterator[tuple[int, Note]]:
+    def stream(self, request: Request, *, progress: ProgressCallback | None = None) -> Iterator[tuple[int, Note]]:
         """Yields (number of the take, note) at the moment that a note's end is decided: in the order of the ends.
 
         A key that was held where the prompt was cut comes too, with its onset before the cut. The prompt's other notes do not.
         Closing the iterator stops the work.
         """
-        prompt = prepare(request.prompt, request.prompt_seconds, self.engine.config.window, request.keep_silence)
-        return self._decide(request, prompt, progress)
+        prompt = prepare_prompt(request.prompt, request.prompt_seconds, self.engine.config.window, request.keep_silence)
+        return self._generate(request, prompt, progress)
 
-    def _decide(self, request: Request, prompt: Prompt, progress: Progress | None) -> Iterator[tuple[int, Note]]:
+    def _generate(self, request: Request, prompt: Prompt, progress: ProgressCallback | None) -> Iterator[tuple[int, Note]]:
         """All takes step by step, one batch, those that are over dropped from it."""
         takes = [Take(request, prompt, number) for number in range(request.variations)]
         session = self.engine.session()
         [logits] = session.feed(prompt.context[None])
         session = session.fork([0] * len(takes))
-        draws = [take.draw for take in takes]
-        chosen = [draw(logits) for draw in draws]
-        session.begin(chosen)
+        samplers = [take.sampler for take in takes]
+        chosen = [draw(logits) for draw in samplers]
+        session.begin_step(chosen)
         for step in itertools.count():
-            over = False
+            any_finished = False
             for take, token in zip(takes, chosen, strict=True):
                 for note in take.push(token):
                     yield take.number, note
-                over = over or take.over
-            if progress is not None and (step % STEPS_A_REPORT == 0 or over):
+                any_finished = any_finished or take.finished
+            if progress is not None and (step % STEPS_PER_REPORT == 0 or any_finished):
                 progress(min(take.composed_seconds for take in takes))
-            if over:
-                going_on = [row for row, take in enumerate(takes) if not take.over]
+            if any_finished:
+                going_on = [row for row, take in enumerate(takes) if not take.finished]
                 if not going_on:
                     return
                 takes, session = [takes[row] for row in going_on], session.fork(going_on)
-                draws = [take.draw for take in takes]
-            chosen = session.draw(draws)
+                samplers = [take.sampler for take in takes]
+            chosen = session.draw(samplers)

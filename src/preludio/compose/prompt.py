@@ -13,9 +13,9 @@ from preludio.performance import STEP_MS, Notes, Pedals, Performance, crop, end_
 from preludio.tokens import LAST_STEP, NOTE_OFF, START, TIME_SHIFT, VELOCITY, Ids, encode
 
 # Room within the window for striking anew what is held where a long prompt's last part begins: each of 128 keys may need three events.
-RESTRIKE_ROOM = 384
+RESTRIKE_MARGIN = 384
 SECOND = VELOCITY - 1  # the longest shift
-ROOM_STEPS = 2 * 24 * 3600 * 1000 // STEP_MS  # between the cut and the end of time: more than can be asked for
+MARGIN_STEPS = 2 * 24 * 3600 * 1000 // STEP_MS  # between the cut and the end of time: more than can be asked for
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Prompt:
 
     context: Ids  # what the model hears; starts with START where it holds the piece's beginning
     cut_step: int = 0  # where the invention begins, in 10 ms steps from the prompt's beginning
-    kept: Performance = field(default_factory=Performance)  # the prompt as it was played, up to the cut, without the held notes
+    played: Performance = field(default_factory=Performance)  # the prompt as it was played, up to the cut, without the held notes
     held: Mapping[int, tuple[int, int]] = field(default_factory=dict)  # pitch -> (onset_ms, velocity) of the notes held at the cut
 
 
-def prepare(performance: Performance | None, prompt_seconds: float | None, window: int, keep_silence: bool = False) -> Prompt:
+def prepare_prompt(performance: Performance | None, prompt_seconds: float | None, window: int, keep_silence: bool = False) -> Prompt:
     """Cuts a prompt after `prompt_seconds` (None: where its sound ends) and keeps its last part within the model's window.
 
     Args:
@@ -56,14 +56,14 @@ def prepare(performance: Performance | None, prompt_seconds: float | None, windo
     if not (grid.notes["onset_ms"] < end_ms).any():
         raise RequestError(_no_notes(performance, end_ms))
     cut_step = int(_steps(ids).sum())
-    if cut_step > LAST_STEP - ROOM_STEPS:
+    if cut_step > LAST_STEP - MARGIN_STEPS:
         raise RequestError("the prompt goes on for over 22 days: use less of it (--prompt-seconds)")
     begun = performance.notes[to_steps(performance.notes["onset_ms"]) * STEP_MS < end_ms]
     sounding = grid.notes["pitch"][(grid.notes["onset_ms"] < end_ms) & (grid.notes["offset_ms"] > end_ms)]
     strikes = {pitch: int(np.flatnonzero(begun["pitch"] == pitch)[-1]) for pitch in sounding.tolist()}
     held = {pitch: (int(begun["onset_ms"][last]), int(begun["velocity"][last])) for pitch, last in strikes.items()}
-    kept = _kept(np.delete(begun, list(strikes.values())), performance.pedals, cut_step)
-    return Prompt(_within(window, ids, grid, end_ms, keep_silence), cut_step, kept, held)
+    played = _before_cut(np.delete(begun, list(strikes.values())), performance.pedals, cut_step)
+    return Prompt(_within(window, ids, grid, end_ms, keep_silence), cut_step, played, held)
 
 
 def _no_notes(performance: Performance, end_ms: int) -> str:
@@ -109,13 +109,13 @@ def _within(window: int, ids: Ids, grid: Performance, end_ms: int, keep_silence:
     start = np.array([START], dtype=np.uint16)
     if len(ids) < window:
         return np.concatenate([start, ids])
-    room = max(window - RESTRIKE_ROOM, window // 2)
+    room = max(window - RESTRIKE_MARGIN, window // 2)
     start_step = int(_steps(ids)[:-room].sum())
     last_part = _open_ended(grid, start_step * STEP_MS, end_ms, keep_silence)
     return last_part if len(last_part) else start  # nothing: only in a window smaller than one step's offs
 
 
-def _kept(notes: Notes, pedals: Pedals, cut_step: int) -> Performance:
+def _before_cut(notes: Notes, pedals: Pedals, cut_step: int) -> Performance:
     """As it was played, pedal and all, up to the cut."""
     cut_ms = cut_step * STEP_MS
     too_long = to_steps(notes["offset_ms"]) > cut_step

@@ -40,6 +40,6 @@ class Request(SamplingOptions):
         if self.prompt is not None and not len(self.prompt):
             raise RequestError("the prompt has no notes: give a piano piece, or no prompt for a piece from nothing")
 
-    def _require(self, good: bool, name: str, wanted: str) -> None:
+    def _require(self, good: bool, name: str, expected: str) -> None:
         if not good:
-            raise RequestError(f"{name} must be {wanted}, not {getattr(self, name)!r}")
+            raise RequestError(f"{name} must be {expected}, not {getattr(self, name)!r}")

@@ -30,29 +30,29 @@ from preludio.tokens import (
     id_range,
 )
 
-STRIKES, OFFS = id_range(NOTE_ON, NOTE_OFF), id_range(NOTE_OFF, TIME_SHIFT)
-SHIFTS, VELOCITIES, LAST = id_range(TIME_SHIFT, VELOCITY), id_range(VELOCITY, PAD), id_range(END, END + 1)
+NOTE_ON_IDS, NOTE_OFF_IDS = id_range(NOTE_ON, NOTE_OFF), id_range(NOTE_OFF, TIME_SHIFT)
+TIME_SHIFT_IDS, VELOCITY_IDS, END_ID = id_range(TIME_SHIFT, VELOCITY), id_range(VELOCITY, PAD), id_range(END, END + 1)
 KINDS = ((NOTE_ON, NOTE_OFF), (NOTE_OFF, TIME_SHIFT), (TIME_SHIFT, VELOCITY), (VELOCITY, PAD), (PAD, VOCAB_SIZE))
 
 STEPS_PER_SECOND = 1000 // STEP_MS
 
 
-class Rule(Protocol):
+class SamplingRule(Protocol):
     @property
-    def barred(self) -> IdSet:
+    def forbidden(self) -> IdSet:
         """What must not come next."""
 
     @property
-    def hears(self) -> IdSet:
+    def listens_to(self) -> IdSet:
         """The kinds of events that can change what is barred."""
 
     def push(self, token: int) -> None:
         """Hears the next event of the piece, of any kind."""
 
 
-class Guard(Rule, Protocol):
+class DegenerationGuard(SamplingRule, Protocol):
     @property
-    def alarmed(self) -> bool:
+    def triggered(self) -> bool:
         """The music is dying, or just has been: draw from all that the model holds likely, whatever was asked for."""
 
 
@@ -70,7 +70,7 @@ class Ending:
     GRACE_STEPS = 6 * STEPS_PER_SECOND  # how long past the asked length a rest is waited for
     RELEASE_STEPS = 2 * STEPS_PER_SECOND  # how long after that the last notes may ring
 
-    hears = STRIKES | SHIFTS
+    listens_to = NOTE_ON_IDS | TIME_SHIFT_IDS
 
     def __init__(self, grammar: Grammar, seconds: float) -> None:
         """The grammar has heard the prompt, and hears each event before this rule."""
@@ -82,7 +82,7 @@ class Ending:
         self._since_strike = 0
         self._silence = 0
         self._closed_at: int | None = None  # when the last key had been struck
-        self.barred: IdSet = 0
+        self.forbidden: IdSet = 0
         self._decide()
 
     @property
@@ -91,7 +91,7 @@ class Ending:
         return self._grammar.step - self._start
 
     @property
-    def reached(self) -> bool:
+    def finished(self) -> bool:
         """The piece is over: at its END, or closed and silent, or its last notes have rung long enough."""
         if self._closed_at is None:
             return self._grammar.ended
@@ -110,52 +110,52 @@ class Ending:
 
     def _decide(self) -> None:
         """Whether this is the rest to close at, and else what is too early."""
-        steps, self.barred = self._grammar.step - self._start, 0
+        steps, self.forbidden = self._grammar.step - self._start, 0
         if not self._struck:
-            self.barred = LAST | SHIFTS if steps >= self._target else LAST
+            self.forbidden = END_ID | TIME_SHIFT_IDS if steps >= self._target else END_ID
         elif steps >= self._target:
-            if self._rests((steps - self._target) / self.GRACE_STEPS):
-                self._closed_at, self.barred = steps, STRIKES | VELOCITIES
+            if self._is_rest((steps - self._target) / self.GRACE_STEPS):
+                self._closed_at, self.forbidden = steps, NOTE_ON_IDS | VELOCITY_IDS
         elif steps < self._half:
-            self.barred = LAST
+            self.forbidden = END_ID
 
-    def _rests(self, waited: float) -> bool:
+    def _is_rest(self, waited: float) -> bool:
         breath = self.BREATH_STEPS - waited * (self.BREATH_STEPS - self.SHORTEST_BREATH_STEPS)
         return self._since_strike >= breath or self._silence >= self.SILENCE_STEPS or waited >= 1
 
 
-class Keys:
+class KeyRange:
     """A piano has 88."""
 
     LOWEST, HIGHEST = 21, 108
-    hears: IdSet = 0
-    barred: IdSet = STRIKES ^ id_range(NOTE_ON + LOWEST, NOTE_ON + HIGHEST + 1)
+    listens_to: IdSet = 0
+    forbidden: IdSet = NOTE_ON_IDS ^ id_range(NOTE_ON + LOWEST, NOTE_ON + HIGHEST + 1)
 
     def push(self, token: int) -> None:
         """No event changes them."""
 
 
-class Strings:
+class MaximumNoteLength:
     """No tone lasts for longer than a string sounds: a key that was held so long is let go before anything else happens.
 
     A model that is lost stops letting go of keys, until all of them are down. The lowest string sounds for 12 seconds here, the highest
     for four: 1.6 in a thousand notes of MAESTRO's validation split are held for longer, nearly all by the pedal, and have faded by then.
     """
 
-    LOWEST_SOUNDS, HIGHEST_SOUNDS = 12 * STEPS_PER_SECOND, 4 * STEPS_PER_SECOND  # and those between, in proportion
-    hears = STRIKES | OFFS | SHIFTS
+    LOWEST_KEY_STEPS, HIGHEST_KEY_STEPS = 12 * STEPS_PER_SECOND, 4 * STEPS_PER_SECOND  # and those between, in proportion
+    listens_to = NOTE_ON_IDS | NOTE_OFF_IDS | TIME_SHIFT_IDS
 
     def __init__(self, grammar: Grammar) -> None:
         """The grammar hears each event before this rule."""
         self._grammar = grammar
         self._next_due = math.inf  # before that step, nothing is overdue
-        self.barred: IdSet = 0
+        self.forbidden: IdSet = 0
         self._find_overdue()
 
     def push(self, token: int) -> None:
         step = self._grammar.step
         if token < NOTE_OFF:
-            self._next_due = min(self._next_due, step + LONGEST_STEPS[token])
+            self._next_due = min(self._next_due, step + MAX_NOTE_STEPS[token])
         elif step >= self._next_due:
             self._find_overdue()
 
@@ -165,20 +165,20 @@ class Strings:
         now, overdue = self._grammar.step, 0
         self._next_due = math.inf
         for pitch, since in self._grammar.sounding.items():
-            due = since + LONGEST_STEPS[pitch]
+            due = since + MAX_NOTE_STEPS[pitch]
             self._next_due = min(self._next_due, due)
             if due <= now:
                 overdue |= 1 << NOTE_OFF + pitch
-        self.barred = ~overdue if overdue else 0
+        self.forbidden = ~overdue if overdue else 0
 
     @classmethod
-    def longest_steps(cls, pitch: int) -> int:
+    def max_note_steps(cls, pitch: int) -> int:
         """How many steps a key may sound; a prompt may hold keys that no piano has."""
-        key = min(max(pitch, Keys.LOWEST), Keys.HIGHEST) - Keys.LOWEST
-        return math.ceil(cls.LOWEST_SOUNDS + key * (cls.HIGHEST_SOUNDS - cls.LOWEST_SOUNDS) / (Keys.HIGHEST - Keys.LOWEST))
+        key = min(max(pitch, KeyRange.LOWEST), KeyRange.HIGHEST) - KeyRange.LOWEST
+        return math.ceil(cls.LOWEST_KEY_STEPS + key * (cls.HIGHEST_KEY_STEPS - cls.LOWEST_KEY_STEPS) / (KeyRange.HIGHEST - KeyRange.LOWEST))
 
 
-LONGEST_STEPS = [Strings.longest_steps(pitch) for pitch in range(128)]
+MAX_NOTE_STEPS = [MaximumNoteLength.max_note_steps(pitch) for pitch in range(128)]
 
 
 class SilenceGuard:
@@ -190,21 +190,21 @@ class SilenceGuard:
     LIMIT_STEPS = 12 * STEPS_PER_SECOND
     PAID_BACK_STEPS = 2 * STEPS_PER_SECOND  # by each strike
     OPENING_STEPS = 2 * STEPS_PER_SECOND  # how long a piece may be silent before its first strike
-    hears = STRIKES | SHIFTS
+    listens_to = NOTE_ON_IDS | TIME_SHIFT_IDS
 
     def __init__(self) -> None:
         self.debt = self.LIMIT_STEPS - self.OPENING_STEPS
-        self.barred: IdSet = 0
-        self.alarmed = False  # from the limit on until half of the debt is paid back
+        self.forbidden: IdSet = 0
+        self.triggered = False  # from the limit on until half of the debt is paid back
 
     def push(self, token: int) -> None:
         if token < NOTE_OFF:
             self.debt = max(0, min(self.debt, self.LIMIT_STEPS) - self.PAID_BACK_STEPS)
         else:
             self.debt += STEPS_OF[token]
-        self.alarmed = self.debt >= self.LIMIT_STEPS or (self.alarmed and self.debt > self.LIMIT_STEPS // 2)
+        self.triggered = self.debt >= self.LIMIT_STEPS or (self.triggered and self.debt > self.LIMIT_STEPS // 2)
         left = self.LIMIT_STEPS - self.debt
-        self.barred = id_range(TIME_SHIFT + max(0, left), VELOCITY) if left < N_SHIFTS else 0
+        self.forbidden = id_range(TIME_SHIFT + max(0, left), VELOCITY) if left < N_SHIFTS else 0
 
 
 class LoopGuard:
@@ -221,11 +221,11 @@ class LoopGuard:
     def __init__(self, first: int, last: int, *, longest_period: int, limit: int, setback: int) -> None:
         """Hears ids first ... last - 1."""
         self.first, self.last, self.longest_period, self.limit, self.setback = first, last, longest_period, limit, setback
-        self.hears = id_range(first, last)
-        self.barred: IdSet = 0
-        self.alarmed = False
-        self._n_heard = 0
-        self._heard = [(0, 0)] * last  # of each id: when it was heard last, and bit d of a number: so it was d items before that
+        self.listens_to = id_range(first, last)
+        self.forbidden: IdSet = 0
+        self.triggered = False
+        self._n_items = 0
+        self._last_index = [(0, 0)] * last  # of each id: when it was heard last, and bit d of a number: so it was d items before that
         self._periods = id_range(1, longest_period + 1)
         self._recent: deque[int] = deque(maxlen=longest_period)  # the newest first
         self._streaks: list[int] = []  # bit p of number k: the last k + 1 items each equalled the one p before
@@ -236,10 +236,10 @@ class LoopGuard:
     def push(self, token: int) -> None:
         if not self.first <= token < self.last:
             return
-        here = self._n_heard = self._n_heard + 1
-        last, before = self._heard[token]
+        here = self._n_items = self._n_items + 1
+        last, before = self._last_index[token]
         equal = before << here - last & self._periods  # bit d: this item equals the one d before
-        self._heard[token] = here, equal | 1
+        self._last_index[token] = here, equal | 1
         self._recent.appendleft(token)
         streaks = [equal] if equal else []
         for streak in self._streaks:
@@ -269,10 +269,10 @@ class LoopGuard:
         for period, run in self._runs.items():
             if run >= self.limit:
                 self._breaking[period] = max(self.BREAK, period)
-        self.alarmed = bool(self._breaking)
-        self.barred = 0
+        self.triggered = bool(self._breaking)
+        self.forbidden = 0
         for period in self._breaking:
-            self.barred |= 1 << self._recent[period - 1]  # the item `period` before the one to come
+            self.forbidden |= 1 << self._recent[period - 1]  # the item `period` before the one to come
 
 
 class FewKeysGuard:
@@ -284,13 +284,13 @@ class FewKeysGuard:
     WINDOW = 256  # strikes
     LIMITS = (180, 240, 246, 250)  # how many of these one key, two, three and four keys may have together
     BREAK = 32  # strikes
-    hears = STRIKES
+    listens_to = NOTE_ON_IDS
 
     def __init__(self) -> None:
         self._recent: deque[int] = deque()
         self.counts = [0] * N_KEYS
-        self.barred: IdSet = 0
-        self.alarmed = False
+        self.forbidden: IdSet = 0
+        self.triggered = False
         self._breaking = 0
 
     def push(self, token: int) -> None:
@@ -302,23 +302,23 @@ class FewKeysGuard:
             self.counts[self._recent.popleft()] -= 1
         if self._breaking:
             self._breaking -= 1
-            self.alarmed = self._breaking > 0
-            self.barred = self.barred if self.alarmed else 0
+            self.triggered = self._breaking > 0
+            self.forbidden = self.forbidden if self.triggered else 0
         if self.counts[token] >= self.LIMITS[0] // 4 and not self._breaking:  # few strikes need the sorting
             self._count()
 
     def _count(self) -> None:
-        favourites = sorted(range(len(self.counts)), key=lambda key: -self.counts[key])[: len(self.LIMITS)]
-        strikes = barred = 0
-        for key, limit in zip(favourites, self.LIMITS, strict=True):
+        most_frequent = sorted(range(len(self.counts)), key=lambda key: -self.counts[key])[: len(self.LIMITS)]
+        strikes = forbidden = 0
+        for key, limit in zip(most_frequent, self.LIMITS, strict=True):
             strikes += self.counts[key]
-            barred |= 1 << NOTE_ON + key
+            forbidden |= 1 << NOTE_ON + key
             if strikes >= limit:
-                self.barred, self.alarmed, self._breaking = barred, True, self.BREAK
+                self.forbidden, self.triggered, self._breaking = forbidden, True, self.BREAK
                 return
 
 
-def guards() -> list[Guard]:
+def degeneration_guards() -> list[DegenerationGuard]:
     """The guards of one piece, with limits beyond what real performances do."""
     return [
         SilenceGuard(),
@@ -328,19 +328,19 @@ def guards() -> list[Guard]:
     ]
 
 
-def listeners(grammar: Grammar, rules: Iterable[Rule]) -> list[Sequence[Callable[[int], None]]]:
+def push_functions(grammar: Grammar, rules: Iterable[SamplingRule]) -> list[Sequence[Callable[[int], None]]]:
     """For each id, who is to hear it: the grammar first, then whom it concerns."""
     table: list[Sequence[Callable[[int], None]]] = []
     for first, stop in KINDS:
-        concerned = [grammar.push, *(rule.push for rule in rules if rule.hears >> first & 1)]
+        concerned = [grammar.push, *(rule.push for rule in rules if rule.listens_to >> first & 1)]
         table += [concerned] * (stop - first)
     return table
 
 
-def narrowed(allowed: IdSet, rules: Iterable[Rule]) -> IdSet:
+def apply_rules(allowed: IdSet, rules: Iterable[SamplingRule]) -> IdSet:
     """What the rules leave of the grammar's ids; one that would leave nothing to choose is passed over."""
     for rule in rules:
-        barred = rule.barred
-        if barred:
-            allowed = allowed & ~barred or allowed
+        forbidden = rule.forbidden
+        if forbidden:
+            allowed = allowed & ~forbidden or allowed
     return allowed

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from preludio.compose.request import Request
 from preludio.tokens import NOTE_OFF, VOCAB_SIZE, IdSet, as_mask
 
-COLDEST = 1e-6  # below, logits of float32 divided by it overflow, and only the likeliest has a chance anyway
+MIN_TEMPERATURE = 1e-6  # below, logits of float32 divided by it overflow, and only the likeliest has a chance anyway
 Floats = npt.NDArray[np.floating[Any]]
 
 
@@ -29,58 +29,58 @@ class Filters(NamedTuple):
 
     @classmethod
     def of(cls, request: Request) -> Filters:
-        temperature = request.temperature if request.temperature >= COLDEST else 0.0
+        temperature = request.temperature if request.temperature >= MIN_TEMPERATURE else 0.0
         return cls(temperature, request.top_p, request.min_p, request.strike_top_p, min(request.top_k, VOCAB_SIZE))
 
 
 @dataclass(slots=True)
-class Draw:
+class TokenSampler:
     """How the next id is drawn, settled before its logits are there; called with them (391,), it is drawn."""
 
     filters: Filters
     allowed: IdSet  # at least one id
-    chance: float  # in [0, 1)
+    uniform: float  # in [0, 1)
 
     def __call__(self, logits: npt.NDArray[np.float32]) -> int:
-        return sample(logits, as_mask(self.allowed), self.filters, self.chance)
+        return sample(logits, as_mask(self.allowed), self.filters, self.uniform)
 
 
-class Dice:
+class RandomStream:
     """One number in [0, 1) for each draw, whatever the filters: so two requests that differ in a filter stay comparable.
 
     They are the ones that `rng.random()` would give one by one.
     """
 
-    AT_ONCE = 256
+    BLOCK = 256
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
-        self._cast: list[float] = []  # the next one last
+        self._buffer: list[float] = []  # the next one last
 
-    def cast(self) -> float:
-        if not self._cast:
-            self._cast = self._rng.random(self.AT_ONCE)[::-1].tolist()
-        return self._cast.pop()
+    def next_uniform(self) -> float:
+        if not self._buffer:
+            self._buffer = self._rng.random(self.BLOCK)[::-1].tolist()
+        return self._buffer.pop()
 
 
-def sample(logits: Floats, allowed: npt.NDArray[np.bool_], filters: Filters, chance: float) -> int:
+def sample(logits: Floats, allowed: npt.NDArray[np.bool_], filters: Filters, uniform: float) -> int:
     """Draw one id among the allowed ones (at least one) by temperature, strike-top-p, min-p, top-k and top-p, in that order."""
     candidates = np.flatnonzero(allowed)
-    probabilities = temper(logits[candidates], filters.temperature)
+    probabilities = probabilities_at(logits[candidates], filters.temperature)
     if filters.strike_top_p < 1:
         n_strikes = int(np.searchsorted(candidates, NOTE_OFF))  # note-ons are the lowest ids
         probabilities[:n_strikes] = likeliest_strikes(probabilities[:n_strikes], filters.strike_top_p)
     order = np.argsort(-probabilities, kind="stable")
-    kept = keep_likeliest(probabilities[order], filters)
+    kept = truncate_distribution(probabilities[order], filters)
     cumulative = np.cumsum(kept)
-    place = int(np.searchsorted(cumulative, chance * cumulative[-1], side="right"))
+    place = int(np.searchsorted(cumulative, uniform * cumulative[-1], side="right"))
     return int(candidates[order[min(place, len(kept) - 1)]])
 
 
-def temper(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
+def probabilities_at(logits: Floats, temperature: float) -> npt.NDArray[np.float64]:
     """Probabilities at a temperature; at 0 all on the likeliest. float64, so that engines that differ in a last bit draw alike."""
     shifted = logits.astype(np.float64) - logits.max()
-    if temperature < COLDEST:
+    if temperature < MIN_TEMPERATURE:
         weights = (shifted == 0).astype(np.float64)
         weights[int(np.argmax(weights)) + 1 :] = 0  # one of several equals
     else:
@@ -104,7 +104,7 @@ def likeliest_strikes(probabilities: npt.NDArray[np.float64], top_p: float) -> n
     return kept
 
 
-def keep_likeliest(descending: npt.NDArray[np.float64], filters: Filters) -> npt.NDArray[np.float64]:
+def truncate_distribution(descending: npt.NDArray[np.float64], filters: Filters) -> npt.NDArray[np.float64]:
     """The beginning of the descending probabilities that stays in the draw; never empty."""
     n = len(descending)
     if filters.min_p > 0:

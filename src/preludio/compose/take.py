@@ -10,8 +10,8 @@ import numpy as np
 
 from preludio.compose.prompt import Prompt
 from preludio.compose.request import Request
-from preludio.compose.rules import Ending, Keys, Rule, Strings, guards, listeners, narrowed
-from preludio.compose.sampling import Dice, Draw, Filters
+from preludio.compose.rules import Ending, KeyRange, MaximumNoteLength, SamplingRule, apply_rules, degeneration_guards, push_functions
+from preludio.compose.sampling import Filters, RandomStream, TokenSampler
 from preludio.performance import STEP_MS, bin_velocity
 from preludio.tokens import NOTE_OFF, START, TIME_SHIFT, Grammar
 
@@ -30,24 +30,26 @@ class Take:
 
     def __init__(self, request: Request, prompt: Prompt, number: int) -> None:
         self.number = number
-        self.over = False
-        self._filters, self._filters_freely = Filters.of(request), Filters.of(freely(request))
-        self._is_narrow = self._filters != self._filters_freely
-        self._dice = Dice(np.random.default_rng([request.seed, number]))
-        self.draw = Draw(self._filters, 0, 0.0)  # how the id that comes next is drawn from its logits; it holds until that is pushed
+        self.finished = False
+        self._filters, self._default_filters = Filters.of(request), Filters.of(with_default_filters(request))
+        self._is_narrow = self._filters != self._default_filters
+        self._random = RandomStream(np.random.default_rng([request.seed, number]))
+        self.sampler = TokenSampler(
+            self._filters, 0, 0.0
+        )  # how the id that comes next is drawn from its logits; it holds until that is pushed
         self._grammar = Grammar()
-        self._guards = guards()
-        self._rules: list[Rule] = [Keys(), Strings(self._grammar), *self._guards]
-        self._listeners = listeners(self._grammar, self._rules)
+        self._guards = degeneration_guards()
+        self._rules: list[SamplingRule] = [KeyRange(), MaximumNoteLength(self._grammar), *self._guards]
+        self._push_functions = push_functions(self._grammar, self._rules)
         self._onsets: dict[int, tuple[int, int]] = {}  # pitch -> (onset_ms, velocity) of what sounds
         for token in prompt.context[prompt.context != START].tolist():
-            self._hear(token)
+            self._notify_rules(token)
         self._first_step = prompt.cut_step - self._grammar.step  # of the context, in the piece
         self._onsets = dict(prompt.held)
         self._ending = Ending(self._grammar, request.seconds)
         self._rules.append(self._ending)
-        self._listeners = listeners(self._grammar, self._rules)
-        self._settle()
+        self._push_functions = push_functions(self._grammar, self._rules)
+        self._update_sampler()
 
     @property
     def composed_seconds(self) -> float:
@@ -55,7 +57,7 @@ class Take:
 
     def push(self, token: int) -> Sequence[Note]:
         """Goes on by one id; the note that it ends, or all that still sound if it ends the piece."""
-        self._hear(token)
+        self._notify_rules(token)
         ended: Sequence[Note] = ()
         if token < NOTE_OFF:
             velocity = self._grammar.velocity
@@ -64,26 +66,26 @@ class Take:
         else:
             if token < TIME_SHIFT:
                 ended = (self._ended(token - NOTE_OFF, self._now_ms),)
-            self.over = self._ending.reached
-            if self.over:
+            self.finished = self._ending.finished
+            if self.finished:
                 return [*ended, *self._released()]
-        self._settle()
+        self._update_sampler()
         return ended
 
-    def _hear(self, token: int) -> None:
-        for push in self._listeners[token]:
+    def _notify_rules(self, token: int) -> None:
+        for push in self._push_functions[token]:
             push(token)
 
-    def _settle(self) -> None:
+    def _update_sampler(self) -> None:
         """What the grammar and the rules leave to choose from, and the dice."""
-        draw = self.draw
+        sampler = self.sampler
         if self._is_narrow:
-            draw.filters = self._filters
+            sampler.filters = self._filters
             for guard in self._guards:
-                if guard.alarmed:
-                    draw.filters = self._filters_freely
-        draw.chance = self._dice.cast()
-        draw.allowed = narrowed(self._grammar.allowed_set, self._rules)
+                if guard.triggered:
+                    sampler.filters = self._default_filters
+        sampler.uniform = self._random.next_uniform()
+        sampler.allowed = apply_rules(self._grammar.allowed_set, self._rules)
 
     def _released(self) -> list[Note]:
         """Lets go of all that still sounds, each after one step at least."""
@@ -99,7 +101,7 @@ class Take:
         return Note(onset_ms, offset_ms, pitch, velocity)
 
 
-def freely(request: Request) -> Request:
+def with_default_filters(request: Request) -> Request:
     """The request with its filters no narrower than by default: narrow ones are what lets a model fall into loops and silence."""
     plain = Request()
     return replace(

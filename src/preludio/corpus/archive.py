@@ -34,7 +34,7 @@ _UTF8_NAME = 0x800  # flag bits of a member (PKWARE APPNOTE 4.4.4)
 _ENCRYPTED = 0x1
 
 
-class Place(Protocol):
+class FileTree(Protocol):
     """Where a source's files are. Picklable."""
 
     path: Path
@@ -42,15 +42,15 @@ class Place(Protocol):
     def names(self) -> list[str]:
         """Every file's name, with forward slashes: printable, unique, in a fixed order."""
 
-    def read(self, name: str, most: int) -> bytes:
-        """The bytes of one file, at most `most`.
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """The bytes of one file, at most `max_bytes`.
 
         Raises:
             PreludioError: it is missing, larger or cannot be read; one line.
         """
 
 
-def open_place(path: str | os.PathLike[str]) -> Place:
+def open_file_tree(path: str | os.PathLike[str]) -> FileTree:
     """A folder or a zip.
 
     Raises:
@@ -79,7 +79,7 @@ class Folder:
         return {"path": self.path, "_stored": None}
 
     def names(self) -> list[str]:
-        """As `Place`. Warns of folders that cannot be read."""
+        """As `FileTree`. Warns of folders that cannot be read."""
         return list(self._names())
 
     def _names(self) -> dict[str, str]:
@@ -88,8 +88,8 @@ class Folder:
             self._stored = dict(sorted(zip(unique_names(stored), stored, strict=True)))
         return self._stored
 
-    def read(self, name: str, most: int) -> bytes:
-        """As `Place`."""
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """As `FileTree`."""
         where = f"{self.path}: {name}"
         if escapes(name):
             raise PreludioError("leads out of the folder; correct the name", where)
@@ -97,20 +97,20 @@ class Folder:
             path = self.path / name
             if not os.path.lexists(path):  # rare: missing, or its name on the disk is not printable
                 path = self.path / self._names().get(name, name)
-            return _file_bytes(path, most, where)
+            return _file_bytes(path, max_bytes, where)
         except FileNotFoundError:
             raise PreludioError("missing; put the file there, or go on without it", where) from None
         except (OSError, ValueError) as error:
             raise PreludioError(f"cannot be read ({_reason(error)}); check it and its permissions", where) from None
 
 
-def _file_bytes(path: Path, most: int, where: str) -> bytes:
+def _file_bytes(path: Path, max_bytes: int, where: str) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for its writer, for ever if there is none
         raise PreludioError("not a file; remove it", where)
     with path.open("rb") as stream:
-        data = stream.read(most + 1)
-    if len(data) > most:
-        raise PreludioError(_too_large(most), where)
+        data = stream.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise PreludioError(_too_large(max_bytes), where)
     return data
 
 
@@ -162,21 +162,21 @@ class Zip:
         return {"path": self.path, "_opened": None}
 
     def names(self) -> list[str]:
-        """As `Place`."""
+        """As `FileTree`."""
         return list(self._members()[1])
 
-    def read(self, name: str, most: int) -> bytes:
-        """As `Place`."""
+    def read(self, name: str, max_bytes: int) -> bytes:
+        """As `FileTree`."""
         archive, members = self._members()
         where = f"{self.path}: {name}"
         if name not in members:
             raise PreludioError("missing; get the whole zip, or go on without it", where)
-        fault = _fault(members[name], most)
+        fault = _fault(members[name], max_bytes)
         if fault:
             raise PreludioError(fault, where)
         try:
             with archive.open(members[name]) as stream:
-                return stream.read(most + 1)
+                return stream.read(max_bytes + 1)
         except _ZIP_FAULTS as error:
             raise PreludioError(f"damaged ({_reason(error)}); get the zip again", where) from None
 
@@ -224,7 +224,7 @@ def _decoded(info: zipfile.ZipInfo) -> str:
         return name
 
 
-def _fault(info: zipfile.ZipInfo, most: int) -> str:
+def _fault(info: zipfile.ZipInfo, max_bytes: int) -> str:
     """Why a member is not to be read, or ""."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     if escapes(_decoded(info)):
@@ -235,11 +235,11 @@ def _fault(info: zipfile.ZipInfo, most: int) -> str:
         return "encrypted; unpack the zip with its password and name the folder"
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # the others unpack without a limit
         return "packed by an unusual method; unpack the zip and name the folder"
-    return _too_large(most) if info.file_size > most else ""
+    return _too_large(max_bytes) if info.file_size > max_bytes else ""
 
 
-def unpack(archive: Path, into: Path, most: int) -> None:
-    """Writes every member of a zip under the folder `into`, `most` bytes in all, or nothing if any of it is odd.
+def unpack(archive: Path, into: Path, max_bytes: int) -> None:
+    """Writes every member of a zip under the folder `into`, `max_bytes` bytes in all, or nothing if any of it is odd.
 
     Raises:
         PreludioError: a member is encrypted, a link, damaged or there twice, a name leads outside, or there is too much.
@@ -248,18 +248,18 @@ def unpack(archive: Path, into: Path, most: int) -> None:
     place = Zip(archive)
     members = place._members()[1]
     twice = [name for name, n in Counter(_decoded(info).casefold() for info in members.values()).items() if n > 1]
-    faults = [f"{name}: {fault}" for name, info in members.items() if (fault := _fault(info, most))]
+    faults = [f"{name}: {fault}" for name, info in members.items() if (fault := _fault(info, max_bytes))]
     faults += [f"{name}: its name is odd; pack it again" for name, info in members.items() if name != _decoded(info)]
     faults += [f"{printable(twice[0])}: there twice; pack it again"] if twice else []
-    if sum(info.file_size for info in members.values()) > most:
-        faults.append(_too_large(most))
+    if sum(info.file_size for info in members.values()) > max_bytes:
+        faults.append(_too_large(max_bytes))
     if faults:
         raise PreludioError(f"{archive}: {faults[0]}")
     for name in members:
         target = into / name
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as stream:
-            stream.write(place.read(name, most))
+            stream.write(place.read(name, max_bytes))
 
 
 def unique_names(stored: Iterable[str]) -> list[str]:
@@ -291,8 +291,8 @@ def escapes(name: str) -> bool:
     return not parts[0] or ".." in parts or "\0" in name or re.match("[A-Za-z]:(?! )", name) is not None
 
 
-def _too_large(most: int) -> str:
-    return f"larger than {most / 1e6:,.0f} MB; split it or leave it out"
+def _too_large(max_bytes: int) -> str:
+    return f"larger than {max_bytes / 1e6:,.0f} MB; split it or leave it out"
 
 
 def _reason(error: BaseException) -> str:

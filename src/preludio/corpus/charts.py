@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 WIDTH, HEIGHT = 360, 200
 LEFT, RIGHT, TOP, BASE = 4, 356, 44, 166  # of the plot
-MOST_BINS = 40
+MAX_BINS = 40
 LOWEST_KEY, HIGHEST_KEY = 21, 108
 BLACK_KEYS = frozenset((1, 3, 6, 8, 10))
 N_LOUDNESS = 16  # colours, as the piano rolls have them: from amber, soft, over red to purple
@@ -116,8 +116,8 @@ def _key_name(pitch: int) -> str:
 
 
 def _round_step(span: float) -> float:
-    """1, 2 or 5 times a power of ten, so that at most `MOST_BINS` make the span."""
-    least = max(span, 1e-6) / (MOST_BINS - 2)
+    """1, 2 or 5 times a power of ten, so that at most `MAX_BINS` make the span."""
+    least = max(span, 1e-6) / (MAX_BINS - 2)
     power = 10.0 ** math.floor(math.log10(least))
     return next(step * power for step in (1, 2, 5, 10) if step * power >= least)
 

@@ -24,14 +24,14 @@ LOWEST_KEY, HIGHEST_KEY = 21, 108  # of a piano
 Times = npt.NDArray[np.int64]
 
 
-class Cleaned(NamedTuple):
+class CleaningResult(NamedTuple):
     """What is left, None if it was refused; and what each rule did, in words for the report, none if nothing."""
 
     performance: Performance | None
     reasons: tuple[str, ...]
 
 
-class Rule(Protocol):
+class CleaningRule(Protocol):
     """Frozen, comparable, picklable; its fields are its thresholds."""
 
     @property
@@ -41,16 +41,16 @@ class Rule(Protocol):
         """The performance, mended or as it was, or None; and why ("" if as it was)."""
 
 
-def clean(performance: Performance, rules: Sequence[Rule] | None = None) -> Cleaned:
+def clean(performance: Performance, rules: Sequence[CleaningRule] | None = None) -> CleaningResult:
     """Through the rules in their order, `RULES` unless given; the first that refuses ends it."""
     reasons: list[str] = []
     for rule in RULES if rules is None else rules:
         mended, reason = rule(performance)
         reasons += [f"{rule.name}: {reason}"] if reason else []
         if mended is None:
-            return Cleaned(None, tuple(reasons))
+            return CleaningResult(None, tuple(reasons))
         performance = mended
-    return Cleaned(performance, tuple(reasons))
+    return CleaningResult(performance, tuple(reasons))
 
 
 # --- mending ----------------------------------------------------------------------------------------------------------------------
@@ -190,5 +190,5 @@ def _playing_seconds(performance: Performance) -> float:
     return float(notes["offset_ms"].max() - notes["onset_ms"][0]) / 1000 if len(notes) else 0.0
 
 
-RULES: tuple[Rule, ...] = (TrimSilence(), TooShort(), TooSparse(), ConstantVelocity(), NotSoloPiano())
+RULES: tuple[CleaningRule, ...] = (TrimSilence(), TooShort(), TooSparse(), ConstantVelocity(), NotSoloPiano())
 """Trimming first: how long a piece is counts without its silences."""

@@ -23,11 +23,11 @@ from urllib.parse import urlsplit
 from preludio.corpus.archive import printable, unpack
 from preludio.errors import OutputError, PreludioError
 
-Progress = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedDataset:
     """A file that its authors publish, and what they ask of those who use it."""
 
     url: str
@@ -38,7 +38,7 @@ class Published:
     citation: str
 
 
-MAESTRO = Published(
+MAESTRO = PublishedDataset(
     url="https://storage.googleapis.com/magentadata/datasets/maestro/v3.0.0/maestro-v3.0.0-midi.zip",
     n_bytes=58_416_533,
     sha256="70470ee253295c8d2c71e6d9d4a815189e35c89624b76d22fce5a019d5dde12c",
@@ -70,7 +70,7 @@ _WORTH_RETRYING = (408, 429, 500, 502, 503, 504)
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How long a server may be slow, and how often it may fail without giving anything."""
 
     timeout_s: float = _TIMEOUT_S
@@ -87,7 +87,12 @@ class _Broken(Exception):
 
 
 def download(
-    published: Published, to: Path, *, url: str | None = None, progress: Progress | None = None, patience: Patience = Patience()
+    published: PublishedDataset,
+    to: Path,
+    *,
+    url: str | None = None,
+    progress: ProgressCallback | None = None,
+    retry_policy: RetryPolicy = RetryPolicy(),
 ) -> Path:
     """Fetches and unpacks a data set into the folder `to`; returns its folder there, at once if it is there already.
 
@@ -110,28 +115,28 @@ def download(
             raise OutputError(f"cannot write {target}: something else is there; move it, or choose another folder")
         to.mkdir(parents=True, exist_ok=True)
         if not (archive.is_file() and _sha256(archive) == published.sha256):
-            _fetch(url or published.url, archive, published, progress or (lambda _: None), patience)
+            _fetch(url or published.url, archive, published, progress or (lambda _: None), retry_policy)
         _unpack_whole(archive, target)
         archive.unlink()
     return target
 
 
-def _fetch(url: str, path: Path, published: Published, progress: Progress, patience: Patience) -> None:
+def _fetch(url: str, path: Path, published: PublishedDataset, progress: ProgressCallback, retry_policy: RetryPolicy) -> None:
     """Gets one file, whose length and sha256 are known, to `path`."""
     _require_safe(url)
     part, fails = path.with_name(path.name + ".part"), 0
     for last in [*[False] * 99, True]:
         before = _size(part)
         try:
-            _transfer(url, part, published.n_bytes, progress, patience.timeout_s)
+            _transfer(url, part, published.n_bytes, progress, retry_policy.timeout_s)
             break
         except _Broken as error:
             fails = 1 if _size(part) >= before + 2**20 else fails + 1  # who gives something is asked again
             if error.misfit:
                 _forget(part)
-            if last or fails >= patience.attempts:
+            if last or fails >= retry_policy.attempts:
                 raise PreludioError(_given_up(url, part, published.n_bytes, error)) from None
-            time.sleep(patience.wait_s * 2 ** (fails - 1))
+            time.sleep(retry_policy.wait_s * 2 ** (fails - 1))
     if (got := _sha256(part)) != published.sha256:
         _forget(part)
         raise PreludioError(f"{url}: not the published file (its sha256 is {got[:12]}..., not {published.sha256[:12]}...); try again later")
@@ -139,7 +144,7 @@ def _fetch(url: str, path: Path, published: Published, progress: Progress, patie
     _forget(part)
 
 
-def _transfer(url: str, part: Path, n_bytes: int, progress: Progress, timeout_s: float) -> None:
+def _transfer(url: str, part: Path, n_bytes: int, progress: ProgressCallback, timeout_s: float) -> None:
     """One attempt: appends to `part` what is missing, or writes it anew where the server has no more of the same file."""
     begin = _size(part)
     if begin > n_bytes:
@@ -158,7 +163,7 @@ def _transfer(url: str, part: Path, n_bytes: int, progress: Progress, timeout_s:
             _copy(response, file, begin, n_bytes, progress, timeout_s)
 
 
-def _copy(response: Any, file: io.BufferedWriter, done: int, n_bytes: int, progress: Progress, timeout_s: float) -> None:
+def _copy(response: Any, file: io.BufferedWriter, done: int, n_bytes: int, progress: ProgressCallback, timeout_s: float) -> None:
     """Bytes as they come; the file never grows beyond `n_bytes`."""
     since, least = time.monotonic(), done
     progress(done)

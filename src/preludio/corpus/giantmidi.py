@@ -8,7 +8,7 @@ import warnings
 from collections import Counter
 from pathlib import PurePosixPath
 
-from preludio.corpus.archive import Place, printable
+from preludio.corpus.archive import FileTree, printable
 from preludio.corpus.entry import Entry
 from preludio.corpus.folder import midi_names, read_performance
 from preludio.errors import PreludioError, PreludioWarning
@@ -48,9 +48,9 @@ class GiantMidiSource:
 
     kind = "giantmidi"
 
-    def __init__(self, place: Place, folder: str, curated: bool = False) -> None:
+    def __init__(self, tree: FileTree, folder: str, curated: bool = False) -> None:
         """`folder` is the one that holds the MIDI files, "" for the place itself; `curated` keeps those of the authors' subset."""
-        self.place = place
+        self.tree = tree
         self.folder = folder
         self.curated = curated
 
@@ -64,7 +64,7 @@ class GiantMidiSource:
             PreludioError: the curated subset is asked for, and nothing says which it is.
         """
         table = self._table()
-        paths = [PurePosixPath(name) for name in midi_names(self.place)]
+        paths = [PurePosixPath(name) for name in midi_names(self.tree)]
         inside = [path for path in paths if path.parent == PurePosixPath(self.folder)]
         outside = sum(path.parent != PurePosixPath(self.folder) and path.parent.name != CURATED for path in paths)
         said = [f"{outside:,} MIDI files outside its folder {self.folder or '.'} are left out"] if outside else []
@@ -73,12 +73,12 @@ class GiantMidiSource:
             inside = [path for path in inside if path.stem in wanted]
             said += [f"{n - len(inside):,} of {n:,} files are not in the curated subset and left out"] if len(inside) < n else []
         if said:
-            warnings.warn(f"{self.place.path}: {'; '.join(said)}", PreludioWarning, stacklevel=2)
+            warnings.warn(f"{self.tree.path}: {'; '.join(said)}", PreludioWarning, stacklevel=2)
         return [self._entry(path, table.get(path.stem)) for path in inside]
 
     def read(self, entry: Entry) -> Performance:
         """As `Source`; warns as `read_midi`."""
-        return read_performance(self.place, entry.name)
+        return read_performance(self.tree, entry.name)
 
     def _entry(self, path: PurePosixPath, row: Row | None) -> Entry:
         composer, title = parse_name(path.stem)
@@ -87,49 +87,49 @@ class GiantMidiSource:
         return Entry(self.kind, str(path), composer=composer, title=title)
 
     def _curated(self, table: dict[str, Row]) -> set[str]:
-        subset = {PurePosixPath(name).stem for name in midi_names(self.place) if PurePosixPath(name).parent.name == CURATED}
-        if not subset and (PurePosixPath(self.folder).name or self.place.path.stem).startswith(CURATED):
-            subset = {PurePosixPath(name).stem for name in midi_names(self.place)}
+        subset = {PurePosixPath(name).stem for name in midi_names(self.tree) if PurePosixPath(name).parent.name == CURATED}
+        if not subset and (PurePosixPath(self.folder).name or self.tree.path.stem).startswith(CURATED):
+            subset = {PurePosixPath(name).stem for name in midi_names(self.tree)}
         subset = subset or {name for name, row in table.items() if _is_curated(row)}
         if not subset:
             remedy = f"name {CURATED}.zip or its folder, or put full_music_pieces_youtube_similarity_pianosoloprob_split.csv beside"
-            raise PreludioError(f"{self.place.path}: nothing says which files are the curated subset; {remedy}")
+            raise PreludioError(f"{self.tree.path}: nothing says which files are the curated subset; {remedy}")
         return subset
 
     def _table(self) -> dict[str, Row]:
         """The authors' list, if it is there: name of the recording -> row. It has 140,000 rows, most of them without a recording."""
-        tables = [name for name in self.place.names() if _TABLE.fullmatch(name)]
+        tables = [name for name in self.tree.names() if _TABLE.fullmatch(name)]
         if not tables:
             return {}
         try:
-            text = self.place.read(tables[-1], MAX_TABLE_BYTES).decode("utf-8-sig")  # "..._split.csv" comes last
+            text = self.tree.read(tables[-1], MAX_TABLE_BYTES).decode("utf-8-sig")  # "..._split.csv" comes last
         except UnicodeDecodeError as error:
-            raise PreludioError(f"{self.place.path}: {tables[-1]}: damaged ({error}); get it again or remove it") from None
+            raise PreludioError(f"{self.tree.path}: {tables[-1]}: damaged ({error}); get it again or remove it") from None
         lines = (line.rstrip("\r\n").split("\t") for line in io.StringIO(text, newline="\n"))
         header = next(lines, [])
         rows = (dict(zip(header, line, strict=False)) for line in lines)
         return {printable(row["audio_name"]): row for row in rows if row.get("audio_name")}
 
 
-def find_giantmidi(place: Place, curated: bool = False) -> GiantMidiSource | None:
+def find_giantmidi(tree: FileTree, curated: bool = False) -> GiantMidiSource | None:
     """GiantMIDI-Piano if the folders are named as there, or nearly all files are."""
-    names = [PurePosixPath(name) for name in midi_names(place)]
+    names = [PurePosixPath(name) for name in midi_names(tree)]
     folders = Counter(str(name.parent) for name in names)
-    named = [folder for folder in sorted(folders, key=len) if _official_name(folder, place) == ALL]
-    named += [folder for folder in sorted(folders, key=len) if _official_name(folder, place) == CURATED]
+    named = [folder for folder in sorted(folders, key=len) if _official_name(folder, tree) == ALL]
+    named += [folder for folder in sorted(folders, key=len) if _official_name(folder, tree) == CURATED]
     for folder in named:
         stems = [name.stem for name in names if str(name.parent) == folder]
         if 2 * sum(parse_name(stem)[0] != "" for stem in stems) >= len(stems):
-            return GiantMidiSource(place, "" if folder == "." else folder, curated)
+            return GiantMidiSource(tree, "" if folder == "." else folder, curated)
     official = Counter(str(name.parent) for name in names if _OFFICIAL.fullmatch(name.stem))
     if len(folders) == 1 and official.total() >= 0.9 * len(names):
-        return GiantMidiSource(place, "" if "." in folders else next(iter(folders)), curated)
+        return GiantMidiSource(tree, "" if "." in folders else next(iter(folders)), curated)
     return None
 
 
-def _official_name(folder: str, place: Place) -> str:
+def _official_name(folder: str, tree: FileTree) -> str:
     """Which of the official folders this is, "" for none; a zip's top may have its name alone (`midis_v1.2.zip`)."""
-    name = place.path.stem if folder == "." else PurePosixPath(folder).name
+    name = tree.path.stem if folder == "." else PurePosixPath(folder).name
     match = re.fullmatch(rf"({ALL}|{CURATED})(?:_v[\d.]+)?", name)
     return match[1] if match else ""
 

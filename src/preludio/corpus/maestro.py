@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from preludio.corpus.archive import Place, open_place, printable
+from preludio.corpus.archive import FileTree, open_file_tree, printable
 from preludio.corpus.entry import Entry
 from preludio.corpus.folder import MIDI_SUFFIXES, midi_names, read_performance
 from preludio.errors import PreludioError, PreludioWarning
@@ -32,9 +32,9 @@ class MaestroSource:
 
     kind = "maestro"
 
-    def __init__(self, place: Place, table: str) -> None:
+    def __init__(self, tree: FileTree, table: str) -> None:
         """`table` is the name of the csv or json; the files' names are relative to its folder."""
-        self.place = place
+        self.tree = tree
         self.table = table
 
     @property
@@ -47,12 +47,12 @@ class MaestroSource:
         Warns:
             PreludioWarning: how many are missing, in each split, and how many are not named.
         """
-        entries = [_entry(row, f"{self.place.path}: {self.table}") for row in self._rows()]
+        entries = [_entry(row, f"{self.tree.path}: {self.table}") for row in self._rows()]
         twice = [name for name, n in Counter(entry.name for entry in entries).items() if n > 1]
         if twice or not entries:
             fault = f"names {twice[0]} twice" if twice else "names no performance"
-            raise PreludioError(f"{self.place.path}: {self.table} {fault}; get the official one")
-        here = dict.fromkeys(name.removeprefix(self._root) for name in midi_names(self.place))
+            raise PreludioError(f"{self.tree.path}: {self.table} {fault}; get the official one")
+        here = dict.fromkeys(name.removeprefix(self._root) for name in midi_names(self.tree))
         named = {entry.name for entry in entries}
         unnamed = [Entry(self.kind, name, title=PurePosixPath(name).stem) for name in here if name not in named]
         self._warn(entries, here, len(unnamed))
@@ -61,14 +61,14 @@ class MaestroSource:
     def read(self, entry: Entry) -> Performance:
         """As `Source`. A file that the table does not name is refused: nobody knows its split."""
         if entry.split is None:
-            where = f"{self.place.path}: {self._root}{entry.name}"
+            where = f"{self.tree.path}: {self._root}{entry.name}"
             raise PreludioError(f"its split is unknown, {self.table} does not name it; put it into a folder of its own to use it", where)
-        return read_performance(self.place, self._root + entry.name)
+        return read_performance(self.tree, self._root + entry.name)
 
     def _rows(self) -> list[Row]:
-        where = f"{self.place.path}: {self.table}"
+        where = f"{self.tree.path}: {self.table}"
         try:
-            text = self.place.read(self.table, MAX_TABLE_BYTES).decode("utf-8-sig")
+            text = self.tree.read(self.table, MAX_TABLE_BYTES).decode("utf-8-sig")
             rows = _json_rows(json.loads(text)) if self.table.endswith(".json") else list(csv.DictReader(io.StringIO(text, newline="")))
         except (ValueError, csv.Error, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
             raise PreludioError(f"{where}: damaged ({error}); get the official one") from None
@@ -81,24 +81,24 @@ class MaestroSource:
         if n_unnamed:
             said.append(f"{n_unnamed:,} MIDI files are not named by {self.table} and left out")
         if said:
-            warnings.warn(f"{self.place.path}: {'; '.join(said)}", PreludioWarning, stacklevel=3)
+            warnings.warn(f"{self.tree.path}: {'; '.join(said)}", PreludioWarning, stacklevel=3)
 
 
-def find_maestro(place: Place) -> MaestroSource | None:
+def find_maestro(tree: FileTree) -> MaestroSource | None:
     """MAESTRO if this is its folder or zip, or if nothing else lies in it.
 
     Raises:
         PreludioError: it is there beside other music: as a plain folder it would lose its splits.
     """
-    tables = sorted(name for name in place.names() if _TABLE.fullmatch(name))  # csv before json
+    tables = sorted(name for name in tree.names() if _TABLE.fullmatch(name))  # csv before json
     if not tables:
         return None
     roots = {table.rpartition("/")[0] for table in tables}
     root = tables[0].rpartition("/")[0]
-    outside = [name for name in midi_names(place) if not name.startswith(root + "/")] if root else []
+    outside = [name for name in midi_names(tree) if not name.startswith(root + "/")] if root else []
     if outside or len(roots) > 1:
-        raise PreludioError(f"{place.path}: holds MAESTRO ({printable(tables[0])}) beside other music; name each folder by itself")
-    return MaestroSource(place, tables[0])
+        raise PreludioError(f"{tree.path}: holds MAESTRO ({printable(tables[0])}) beside other music; name each folder by itself")
+    return MaestroSource(tree, tables[0])
 
 
 def _json_rows(table: Any) -> list[Row]:
@@ -141,7 +141,7 @@ def encoded_split(maestro: Path, split: str) -> Iterator[Ids]:
 
 
 def _opened(path: Path) -> MaestroSource:
-    source = find_maestro(open_place(path))
+    source = find_maestro(open_file_tree(path))
     if source is None:
         raise PreludioError(f"{path}: no MAESTRO there (no maestro-v3.0.0.csv or its like); name its folder or zip")
     return source
@@ -149,6 +149,6 @@ def _opened(path: Path) -> MaestroSource:
 
 def _split(source: MaestroSource, split: str) -> list[Entry]:
     if split not in SPLITS:
-        raise PreludioError(f"{source.place.path}: no split {split!r}; choose {', '.join(SPLITS)}")
-    here: Callable[[str], bool] = {name.removeprefix(source._root) for name in midi_names(source.place)}.__contains__
+        raise PreludioError(f"{source.tree.path}: no split {split!r}; choose {', '.join(SPLITS)}")
+    here: Callable[[str], bool] = {name.removeprefix(source._root) for name in midi_names(source.tree)}.__contains__
     return [entry for entry in source.entries() if entry.split == split and here(entry.name)]

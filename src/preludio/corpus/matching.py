@@ -22,7 +22,7 @@ from preludio.corpus.fingerprint import Fingerprint, Integers, distinct
 
 SAME_WORK = 0.6  # evidence: docs/corpus.md shows the two histograms
 SAME_PERFORMANCE = 0.75  # steadiness
-FEWEST = 5  # landmarks in order, below which nothing is said
+MIN_LANDMARKS = 5  # landmarks in order, below which nothing is said
 
 COMMON = 200  # pieces: a hash of more names no candidate
 REPEATS = 8  # times in one piece: a hash with more says where nothing is
@@ -30,12 +30,12 @@ BLOCK = 128  # chords that one vote spans
 DIAGONAL = 16  # chords by which two performances may differ in a block (a chord read as two, an ornament)
 VOTES = 3  # distinct landmarks that make a diagonal
 APART = 12  # landmarks between two times that are compared: a few bars
-FEWEST_PLACES = 8  # fewer count as so many, the missing ones as unsteady
+MIN_PLACES = 8  # fewer count as so many, the missing ones as unsteady
 SPEEDS = (0.25, 4.0)  # beyond, no speed but chance
 STEADY_MS = 25.0  # by which one performance may differ from itself: two grids of 10 ms, jitter
 
 
-class Likeness(NamedTuple):
+class Similarity(NamedTuple):
     """How much of the smaller piece lies in the other."""
 
     in_order: int  # distinct landmarks that lie on a diagonal
@@ -50,28 +50,28 @@ class Likeness(NamedTuple):
 
     @property
     def same_work(self) -> bool:
-        return self.in_order >= FEWEST and self.evidence >= SAME_WORK
+        return self.in_order >= MIN_LANDMARKS and self.evidence >= SAME_WORK
 
     @property
     def same_performance(self) -> bool:
         return self.same_work and self.steadiness >= SAME_PERFORMANCE
 
 
-UNLIKE = Likeness(0, 0.0, 0.0, 0.0)
+NO_SIMILARITY = Similarity(0, 0.0, 0.0, 0.0)
 
 
-def compare(one: Fingerprint, other: Fingerprint) -> Likeness:
+def compare(one: Fingerprint, other: Fingerprint) -> Similarity:
     """Two pieces; symmetric but for `speed`."""
     here, there = _hits(one, other)
     if len(here) < VOTES:
-        return UNLIKE
+        return NO_SIMILARITY
     voted = _on_diagonals(one, other, here, there)
     here, there = here[voted], there[voted]
     in_order = len(np.unique(one["hash"][here]))
     if in_order < VOTES:
-        return UNLIKE
+        return NO_SIMILARITY
     smaller = min(len(distinct(one)), len(distinct(other)))
-    return Likeness(in_order, in_order / smaller, *_rhythm(one[here], other[there]))
+    return Similarity(in_order, in_order / smaller, *_rhythm(one[here], other[there]))
 
 
 def _hits(one: Fingerprint, other: Fingerprint) -> tuple[Integers, Integers]:
@@ -125,7 +125,7 @@ def _rhythm(one: Fingerprint, other: Fingerprint) -> tuple[float, float]:
         return 0.0, 0.0
     agree = np.abs(other_span - speed * span) <= STEADY_MS * max(speed, 1.0)
     steady = np.concatenate([begin[agree], end[agree]])
-    return _fewer_places(one[steady], other[steady]) / max(_fewer_places(one, other), FEWEST_PLACES), speed
+    return _fewer_places(one[steady], other[steady]) / max(_fewer_places(one, other), MIN_PLACES), speed
 
 
 def _fewer_places(one: Fingerprint, other: Fingerprint) -> int:
@@ -171,38 +171,38 @@ class Index:
         times = np.where(last - first <= COMMON, last - first, 0)
         pieces, shared = np.unique(self._pieces[_ranges(first, times)], return_counts=True)
         most = shared * shared / np.minimum(self._sizes[pieces], len(hashes))  # evidence, were all of them in order
-        likely: list[int] = pieces[(shared >= FEWEST) & (most >= evidence)].tolist()
+        likely: list[int] = pieces[(shared >= MIN_LANDMARKS) & (most >= evidence)].tolist()
         return likely
 
-    def matches(self, landmarks: Fingerprint) -> Iterator[tuple[int, Likeness]]:
+    def matches(self, landmarks: Fingerprint) -> Iterator[tuple[int, Similarity]]:
         """Pieces of the same work, with how like they are (the piece itself among them if it is in the index)."""
         for piece in self.candidates(landmarks):
-            likeness = compare(landmarks, self.fingerprints[piece])
-            if likeness.same_work:
-                yield piece, likeness
+            similarity = compare(landmarks, self.fingerprints[piece])
+            if similarity.same_work:
+                yield piece, similarity
 
 
-def pairs(fingerprints: Sequence[Fingerprint]) -> Iterator[tuple[int, int, Likeness]]:
+def pairs(fingerprints: Sequence[Fingerprint]) -> Iterator[tuple[int, int, Similarity]]:
     """Every two pieces of one work, the lower place first."""
     index = Index(fingerprints)
     for one, landmarks in enumerate(fingerprints):
         for other in index.candidates(landmarks):
-            if other > one and (likeness := compare(landmarks, fingerprints[other])).same_work:
-                yield one, other, likeness
+            if other > one and (similarity := compare(landmarks, fingerprints[other])).same_work:
+                yield one, other, similarity
 
 
-def duplicates(fingerprints: Sequence[Fingerprint], ranks: Sequence[int] | None = None) -> list[tuple[int, Likeness] | None]:
+def duplicates(fingerprints: Sequence[Fingerprint], ranks: Sequence[int] | None = None) -> list[tuple[int, Similarity] | None]:
     """For each piece the better one that it is a copy of, with how like they are; None for what is to be kept.
 
     Better is the lower rank (the more trusted source), then the one with more landmarks (a whole before its parts), then the earlier.
     A copy of a copy is a copy of the one that is kept, unless the first is too unlike it: then both are kept.
     """
-    copies: list[list[tuple[int, Likeness]]] = [[] for _ in fingerprints]
-    for one, other, likeness in pairs(fingerprints):
-        if likeness.same_performance:
-            copies[one].append((other, likeness))
-            copies[other].append((one, likeness))
-    of: list[tuple[int, Likeness] | None] = [None] * len(fingerprints)
+    copies: list[list[tuple[int, Similarity]]] = [[] for _ in fingerprints]
+    for one, other, similarity in pairs(fingerprints):
+        if similarity.same_performance:
+            copies[one].append((other, similarity))
+            copies[other].append((one, similarity))
+    of: list[tuple[int, Similarity] | None] = [None] * len(fingerprints)
     best_first = sorted(range(len(fingerprints)), key=lambda piece: (ranks[piece] if ranks else 0, -len(fingerprints[piece]), piece))
     kept: set[int] = set()
     for piece in best_first:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from preludio.corpus.archive import Zip
 from preludio.corpus.entry import Entry
 from preludio.errors import PreludioError
-from preludio.files import replacing
+from preludio.files import replace_atomically
 from preludio.performance import Performance
 from preludio.tokens import PAD, VOCAB_SIZE, Ids, decode
 
@@ -41,25 +41,25 @@ class NpzSource:
 
     kind = "npz"
 
-    def __init__(self, place: Zip) -> None:
-        self.place = place
+    def __init__(self, tree: Zip) -> None:
+        self.tree = tree
         self._last: tuple[str, list[Ids]] | None = None  # the array read last
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"place": self.place, "_last": None}
+        return {"tree": self.tree, "_last": None}
 
     def entries(self) -> list[Entry]:
         """One for each piece: an array's name, with the piece's number if there are several in it. An array that cannot be read is one."""
-        split = _split(self.place.path)
-        return [Entry(self.kind, name, split) for member in sorted(self.place.names(), key=_numbers_in) for name in self._names(member)]
+        split = _split(self.tree.path)
+        return [Entry(self.kind, name, split) for member in sorted(self.tree.names(), key=_numbers_in) for name in self._names(member)]
 
     def read(self, entry: Entry) -> Performance:
         """As `Source`: ids as they are, repaired where they are not canonical."""
-        whole = f"{entry.name}.npy" in self.place.names()
+        whole = f"{entry.name}.npy" in self.tree.names()
         key, _, number = (entry.name, "", "") if whole else entry.name.rpartition("#")
         pieces = self._pieces(f"{key}.npy")
         if number and not (number.isdecimal() and 0 < int(number) <= len(pieces)):
-            raise PreludioError("no such piece; the file has changed: begin anew", f"{self.place.path}: {entry.name}")
+            raise PreludioError("no such piece; the file has changed: begin anew", f"{self.tree.path}: {entry.name}")
         return decode(pieces[int(number or 1) - 1] if pieces else [])
 
     def _names(self, member: str) -> list[str]:
@@ -73,16 +73,16 @@ class NpzSource:
     def _pieces(self, member: str) -> list[Ids]:
         if self._last is None or self._last[0] != member:
             try:
-                self._last = member, _pieces(self.place.read(member, MAX_ARRAY_BYTES))
+                self._last = member, _pieces(self.tree.read(member, MAX_ARRAY_BYTES))
             except ValueError as error:
-                raise PreludioError(f"{error}; {_REMEDY}", f"{self.place.path}: {member}") from None
+                raise PreludioError(f"{error}; {_REMEDY}", f"{self.tree.path}: {member}") from None
         return self._last[1]
 
 
-def find_npz(place: object) -> NpzSource | None:
+def find_npz(tree: object) -> NpzSource | None:
     """A token file: a zip in which everything is an array."""
-    names = place.names() if isinstance(place, Zip) else []
-    return NpzSource(place) if isinstance(place, Zip) and names and all(name.endswith(".npy") for name in names) else None
+    names = tree.names() if isinstance(tree, Zip) else []
+    return NpzSource(tree) if isinstance(tree, Zip) and names and all(name.endswith(".npy") for name in names) else None
 
 
 def write_npz(path: str | os.PathLike[str], pieces: Iterable[Ids]) -> int:
@@ -94,7 +94,7 @@ def write_npz(path: str | os.PathLike[str], pieces: Iterable[Ids]) -> int:
         OutputError: it cannot be written.
     """
     n = 0
-    with replacing(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+    with replace_atomically(path) as beside, zipfile.ZipFile(beside, "w") as archive:
         for n, piece in enumerate(pieces, 1):
             member = zipfile.ZipInfo(f"arr_{n - 1}.npy")  # dated 1980, always
             member.create_system = 3  # else it tells on which system it was made

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from preludio.corpus.clean import RULES
-from preludio.corpus.decide import Choice, Verdict, decide
 from preludio.corpus.entry import Source
-from preludio.corpus.examine import HELD_OUT, Examination, Facts
+from preludio.corpus.examination import HELD_OUT, EntryRecord, Examination
 from preludio.corpus.npz import write_npz
 from preludio.corpus.report import write_report
-from preludio.corpus.shards import MANIFEST, SPLITS, Encoded, Shards, write_shards
+from preludio.corpus.shards import MANIFEST, SPLITS, EncodedPiece, Shards, write_shards
 from preludio.corpus.sources import open_source
+from preludio.corpus.split_decisions import SplitDecision, SplitOptions, decide_splits
 from preludio.errors import OutputError, PreludioError, PreludioWarning
 from preludio.files import require_writable, write_atomically
 
@@ -37,19 +37,19 @@ except ImportError:  # Windows: two at once are not noticed there
 
 WORK = ".examined"  # in the output folder, until the shards stand
 TABLE, PAGE = "report.csv", "report.html"
-__all__ = ["Choice", "Options", "Prepared", "export_npz", "prepare", "rules_without", "what_is_kept"]
+__all__ = ["PrepareOptions", "PrepareResult", "SplitOptions", "export_npz", "prepare", "resume_message", "rules_without"]
 
 COLUMNS = ("source", "name", "composer", "title", "split", "kept", "kind", "reason", "mended", "notes", "tokens", "seconds")
 
-Progress = Callable[[int, int], None]
+FileCountCallback = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Options:
+class PrepareOptions:
     """How the sources are taken; all of it stands in the manifest."""
 
     rules: tuple[str, ...] = tuple(rule.name for rule in RULES)  # cleaning rules in force, by name
-    choice: Choice = field(default_factory=Choice)
+    choice: SplitOptions = field(default_factory=SplitOptions)
     curated: bool = False  # of GiantMIDI-Piano, only the authors' curated subset
 
     def __post_init__(self) -> None:
@@ -74,44 +74,44 @@ def _require_rules(names: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PrepareResult:
     """What was made."""
 
     manifest: dict[str, Any]
-    facts: list[Facts]
-    verdicts: list[Verdict]
+    records: list[EntryRecord]
+    decisions: list[SplitDecision]
 
     def totals(self, split: str) -> dict[str, float]:
         """Of what a split holds: pieces, hours, notes, tokens."""
-        kept = [one for one, verdict in zip(self.facts, self.verdicts, strict=True) if verdict.split == split]
+        kept = [one for one, decision in zip(self.records, self.decisions, strict=True) if decision.split == split]
         hours = round(sum(one.seconds for one in kept) / 3600, 3)
         return {"pieces": len(kept), "hours": hours, "notes": sum(one.n_notes for one in kept), "tokens": sum(one.n_tokens for one in kept)}
 
     def summary(self) -> dict[str, Any]:
         """For `--json`."""
-        return {"splits": {split: self.totals(split) for split in SPLITS}, "files": len(self.facts), "left_out": self.left_out()}
+        return {"splits": {split: self.totals(split) for split in SPLITS}, "files": len(self.records), "left_out": self.left_out()}
 
     def left_out(self) -> dict[str, int]:
         """How many files, for each kind of reason."""
-        return dict(Counter(verdict.kind for verdict in self.verdicts if not verdict.split))
+        return dict(Counter(decision.kind for decision in self.decisions if not decision.split))
 
-    def in_words(self, out: str | os.PathLike[str]) -> str:
+    def to_text(self, out: str | os.PathLike[str]) -> str:
         """One line: what was made, and what was left out."""
         totals = {split: total for split in SPLITS if (total := self.totals(split))["pieces"]}
         parts = [f"{split} {n['pieces']:,} pieces, {n['hours']:,.1f} hours, {n['tokens']:,} tokens" for split, n in totals.items()]
         names = {"unusable": "unusable", "duplicate": "duplicates", "leak": "of held-out works"}
         left_out = ", ".join(f"{n:,} {names[kind]}" for kind, n in self.left_out().items()) or "none"
-        return f"Made {out}: {'; '.join(parts)}; left out of {len(self.facts):,} files: {left_out}. See {Path(out) / PAGE}"
+        return f"Made {out}: {'; '.join(parts)}; left out of {len(self.records):,} files: {left_out}. See {Path(out) / PAGE}"
 
 
 def prepare(
     sources: Sequence[str | os.PathLike[str]],
     out: str | os.PathLike[str],
-    options: Options | None = None,
+    options: PrepareOptions | None = None,
     *,
     processes: int | None = None,
-    progress: Progress | None = None,
-) -> Prepared:
+    progress: FileCountCallback | None = None,
+) -> PrepareResult:
     """Prepares training data from folders, zips and token files in `out`: shards, `manifest.json`, `report.csv`, `report.html`.
 
     Args:
@@ -122,9 +122,9 @@ def prepare(
         PreludioError: a source is missing or not what it says, or nothing in it can be used.
         OutputError: `out` cannot be written.
     """
-    chosen, folder = options or Options(), Path(out)
+    chosen, folder = options or PrepareOptions(), Path(out)
     opened = [open_source(source, curated=chosen.curated) for source in sources]
-    with _alone(folder):
+    with _locked_folder(folder):
         examination = Examination(opened, chosen.rules, folder / WORK)
         for done in examination.run(processes):
             if progress is not None:
@@ -134,30 +134,30 @@ def prepare(
     return prepared
 
 
-def what_is_kept(out: str | os.PathLike[str]) -> str:
+def resume_message(out: str | os.PathLike[str]) -> str:
     """Words for someone whose preparing was stopped."""
     begun = (Path(out) / WORK).is_dir()
     return f"what has been examined is kept in {out}: the same command goes on from there" if begun else "nothing was written"
 
 
-def _written(examination: Examination, chosen: Options, folder: Path) -> Prepared:
+def _written(examination: Examination, chosen: PrepareOptions, folder: Path) -> PrepareResult:
     light = list(examination.light())
-    facts, landmarks = [one for one, _ in light], [one for _, one in light]
-    verdicts = decide(facts, landmarks, chosen.choice)
-    if not any(verdict.split for verdict in verdicts):
+    records, landmarks = [one for one, _ in light], [one for _, one in light]
+    decisions = decide_splits(records, landmarks, chosen.choice)
+    if not any(decision.split for decision in decisions):
         shutil.rmtree(folder / WORK, ignore_errors=True)
-        why = f"the first: {facts[0].entry.name}: {verdicts[0].reason}" if facts else "there are none"
-        raise PreludioError(f"none of {len(facts):,} files can be used; {why}")
-    if not any(verdict.split in HELD_OUT for verdict in verdicts):
+        why = f"the first: {records[0].entry.name}: {decisions[0].reason}" if records else "there are none"
+        raise PreludioError(f"none of {len(records):,} files can be used; {why}")
+    if not any(decision.split in HELD_OUT for decision in decisions):
         warnings.warn("nothing fell to validation, as may be with few works: training cannot be judged", PreludioWarning, stacklevel=3)
-    manifest = write_shards(folder, _pieces(examination, verdicts), _described(chosen, examination.sources))
-    write_atomically(folder / TABLE, _table(facts, verdicts).encode())
-    write_report(folder / PAGE, facts, verdicts, examination.counts(), manifest)
-    return Prepared(manifest, facts, verdicts)
+    manifest = write_shards(folder, _pieces(examination, decisions), _described(chosen, examination.sources))
+    write_atomically(folder / TABLE, _table(records, decisions).encode())
+    write_report(folder / PAGE, records, decisions, examination.counts(), manifest)
+    return PrepareResult(manifest, records, decisions)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked_folder(folder: Path) -> Iterator[None]:
     """The output folder, made if need be, for this process alone; if nothing comes of it, it goes again."""
     new_folders = [parent for parent in (folder, *folder.parents) if not parent.exists()]
     try:
@@ -189,27 +189,27 @@ def _clear_leftovers(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _pieces(examination: Examination, verdicts: Sequence[Verdict]) -> Iterator[Encoded]:
-    for examined, verdict in zip(examination.results(), verdicts, strict=True):
-        if verdict.split:
-            entry, n_notes = examined.facts.entry, examined.facts.n_notes
-            yield Encoded(verdict.split, entry.source, entry.name, entry.composer, entry.title, n_notes, examined.ids)
+def _pieces(examination: Examination, decisions: Sequence[SplitDecision]) -> Iterator[EncodedPiece]:
+    for examined, decision in zip(examination.results(), decisions, strict=True):
+        if decision.split:
+            entry, n_notes = examined.record.entry, examined.record.n_notes
+            yield EncodedPiece(decision.split, entry.source, entry.name, entry.composer, entry.title, n_notes, examined.ids)
 
 
-def _described(options: Options, sources: Sequence[Source]) -> dict[str, Any]:
+def _described(options: PrepareOptions, sources: Sequence[Source]) -> dict[str, Any]:
     """Without paths: the same music gives the same bytes wherever it lies."""
     return {**asdict(options), "rules": list(options.rules), "sources": [source.kind for source in sources]}
 
 
-def _table(facts: Sequence[Facts], verdicts: Sequence[Verdict]) -> str:
+def _table(records: Sequence[EntryRecord], decisions: Sequence[SplitDecision]) -> str:
     """One row for each file, in the order of the sources."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for one, verdict in zip(facts, verdicts, strict=True):
-        entry, kept = one.entry, "yes" if verdict.split else "no"
-        known = [entry.source, entry.name, entry.composer, entry.title, verdict.split or entry.split or ""]
-        writer.writerow([*known, kept, verdict.kind, verdict.reason, one.notes, one.n_notes, one.n_tokens, f"{one.seconds:.3f}"])
+    for one, decision in zip(records, decisions, strict=True):
+        entry, kept = one.entry, "yes" if decision.split else "no"
+        known = [entry.source, entry.name, entry.composer, entry.title, decision.split or entry.split or ""]
+        writer.writerow([*known, kept, decision.kind, decision.reason, one.notes, one.n_notes, one.n_tokens, f"{one.seconds:.3f}"])
     return text.getvalue()
 
 

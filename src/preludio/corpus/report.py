@@ -19,13 +19,13 @@ import numpy.typing as npt
 from preludio.corpus.charts import STYLE as CHART_STYLE
 from preludio.corpus.charts import histogram, keyboard, loudness
 from preludio.corpus.clean import RULES
-from preludio.corpus.decide import Verdict
-from preludio.corpus.examine import Counts, Facts
+from preludio.corpus.examination import Counts, EntryRecord
 from preludio.corpus.shards import SPLITS
+from preludio.corpus.split_decisions import SplitDecision
 from preludio.files import write_atomically
 
-MOST_COMPOSERS = 15
-MOST_ROWS = 50  # of what was left out, for each cause
+MAX_COMPOSERS = 15
+MAX_ROWS = 50  # of what was left out, for each cause
 
 CAUSES = {
     "leak": "Of a held-out work",
@@ -37,13 +37,13 @@ CAUSES = {
 } | {rule.name: rule.name.capitalize() for rule in RULES}
 """Why a file was left out -> the heading above its like."""
 
-Kept = list[tuple[Facts, str]]
+KeptEntries = list[tuple[EntryRecord, str]]
 
 
 def write_report(
     path: str | os.PathLike[str],
-    facts: Sequence[Facts],
-    verdicts: Sequence[Verdict],
+    records: Sequence[EntryRecord],
+    decisions: Sequence[SplitDecision],
     counts: Iterable[tuple[Counts, Counts]],
     manifest: Mapping[str, Any],
 ) -> None:
@@ -57,27 +57,30 @@ def write_report(
         OutputError: it cannot be written.
     """
     pitches, velocities = np.zeros(128, dtype=np.int64), np.zeros(128, dtype=np.int64)
-    for (pitch, velocity), verdict in zip(counts, verdicts, strict=True):
-        if verdict.split:
+    for (pitch, velocity), decision in zip(counts, decisions, strict=True):
+        if decision.split:
             pitches += pitch
             velocities += velocity
-    parts = _page(facts, verdicts, (pitches, velocities), manifest)
+    parts = _page(records, decisions, (pitches, velocities), manifest)
     write_atomically(path, ("\n".join(parts) + "\n").encode())
 
 
 def _page(
-    facts: Sequence[Facts], verdicts: Sequence[Verdict], counts: tuple[npt.NDArray[np.int64], ...], manifest: Mapping[str, Any]
+    records: Sequence[EntryRecord],
+    decisions: Sequence[SplitDecision],
+    counts: tuple[npt.NDArray[np.int64], ...],
+    manifest: Mapping[str, Any],
 ) -> Iterator[str]:
-    kept = [(one, verdict.split) for one, verdict in zip(facts, verdicts, strict=True) if verdict.split]
+    kept = [(one, decision.split) for one, decision in zip(records, decisions, strict=True) if decision.split]
     yield '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">\n<meta name="color-scheme" content="light dark">'
     yield f"<title>Training data: {_hours(kept):,.1f} hours of piano music</title>\n<style>{_STYLE}{CHART_STYLE}</style>"
     yield "</head>\n<body>\n<main>"
-    yield from _heading(kept, len(facts))
-    yield from _contents(facts, verdicts)
+    yield from _heading(kept, len(records))
+    yield from _contents(records, decisions)
     yield from _composers(kept)
     yield from _playing(kept, *counts)
-    yield from _left_out(facts, verdicts)
+    yield from _left_out(records, decisions)
     yield from _mended(kept)
     yield from _footer(manifest)
     yield "</main>\n</body>\n</html>"
@@ -86,7 +89,7 @@ def _page(
 # --- how much ---------------------------------------------------------------------------------------------------------------------
 
 
-def _heading(kept: Kept, n_files: int) -> Iterator[str]:
+def _heading(kept: KeptEntries, n_files: int) -> Iterator[str]:
     of = {split: [(one, where) for one, where in kept if where == split] for split in SPLITS}
     total = _hours(kept) or 1.0
     figures = {
@@ -106,16 +109,16 @@ def _heading(kept: Kept, n_files: int) -> Iterator[str]:
     yield f'<p class="legend">{"".join(legend)}</p></header>'
 
 
-def _contents(facts: Sequence[Facts], verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _contents(records: Sequence[EntryRecord], decisions: Sequence[SplitDecision]) -> Iterator[str]:
     """A row for each source and split; what is left out counts where its source has it."""
-    groups: dict[tuple[str, str], list[tuple[Facts, Verdict]]] = defaultdict(list)
-    for one, verdict in zip(facts, verdicts, strict=True):
-        groups[one.entry.source, verdict.split or one.entry.split or "none"].append((one, verdict))
-    sources = list(dict.fromkeys(one.entry.source for one in facts))
+    groups: dict[tuple[str, str], list[tuple[EntryRecord, SplitDecision]]] = defaultdict(list)
+    for one, decision in zip(records, decisions, strict=True):
+        groups[one.entry.source, decision.split or one.entry.split or "none"].append((one, decision))
+    sources = list(dict.fromkeys(one.entry.source for one in records))
     rows = []
     for source, split in sorted(groups, key=lambda key: (sources.index(key[0]), [*SPLITS, "none"].index(key[1]))):
         group = groups[source, split]
-        inside = [(one, split) for one, verdict in group if verdict.split]
+        inside = [(one, split) for one, decision in group if decision.split]
         notes, tokens = (sum(getattr(one, name) for one, _ in inside) for name in ("n_notes", "n_tokens"))
         rows.append([source, split, *(f"{n:,}" for n in (len(group), len(inside))), f"{_hours(inside):,.1f}", f"{notes:,}", f"{tokens:,}"])
     yield "<section><h2>Sources and splits</h2>"
@@ -123,7 +126,7 @@ def _contents(facts: Sequence[Facts], verdicts: Sequence[Verdict]) -> Iterator[s
     yield "</section>"
 
 
-def _composers(kept: Kept) -> Iterator[str]:
+def _composers(kept: KeptEntries) -> Iterator[str]:
     hours: dict[str, float] = defaultdict(float)
     pieces: Counter[str] = Counter()
     for one, _ in kept:
@@ -133,12 +136,12 @@ def _composers(kept: Kept) -> Iterator[str]:
     ranked = sorted(pieces, key=lambda name: (-hours[name], name))
     if not ranked:
         return
-    yield f'<section><h2>Composers</h2><ol class="bars" aria-label="Hours of each of the {MOST_COMPOSERS} most frequent composers">'
-    for name in ranked[:MOST_COMPOSERS]:
+    yield f'<section><h2>Composers</h2><ol class="bars" aria-label="Hours of each of the {MAX_COMPOSERS} most frequent composers">'
+    for name in ranked[:MAX_COMPOSERS]:
         bar = f'<i style="width:{100 * hours[name] / (hours[ranked[0]] or 1):.1f}%"></i>'
         figures = f"{hours[name]:,.1f} h <small>{_n(pieces[name], 'piece')}</small>"
         yield f"<li><span>{escape(name)}</span><span>{bar}</span><span>{figures}</span></li>"
-    rest = [f"{len(ranked) - MOST_COMPOSERS:,} others"] if len(ranked) > MOST_COMPOSERS else []
+    rest = [f"{len(ranked) - MAX_COMPOSERS:,} others"] if len(ranked) > MAX_COMPOSERS else []
     rest += [f"{_n(unknown, 'piece')} without a composer's name"] if unknown else []
     yield f"</ol><p>{' and '.join(rest)}</p></section>" if rest else "</ol></section>"
 
@@ -146,8 +149,8 @@ def _composers(kept: Kept) -> Iterator[str]:
 # --- how it is played -------------------------------------------------------------------------------------------------------------
 
 
-def _playing(kept: Kept, pitches: npt.NDArray[np.int64], velocities: npt.NDArray[np.int64]) -> Iterator[str]:
-    def of(figure: Callable[[Facts], float]) -> npt.NDArray[np.float64]:
+def _playing(kept: KeptEntries, pitches: npt.NDArray[np.int64], velocities: npt.NDArray[np.int64]) -> Iterator[str]:
+    def of(figure: Callable[[EntryRecord], float]) -> npt.NDArray[np.float64]:
         return np.array([figure(one) for one, _ in kept if one.n_notes and one.seconds])
 
     yield '<section><h2>How it is played</h2><div class="charts">'
@@ -169,31 +172,31 @@ class _Row(NamedTuple):
     reason: str
 
 
-def _left_out(facts: Sequence[Facts], verdicts: Sequence[Verdict]) -> Iterator[str]:
+def _left_out(records: Sequence[EntryRecord], decisions: Sequence[SplitDecision]) -> Iterator[str]:
     groups: dict[str, list[_Row]] = defaultdict(list)
-    for one, verdict in zip(facts, verdicts, strict=True):
-        if not verdict.split:
-            groups[_cause(verdict)].append(_Row(one.entry.source, one.entry.name, verdict.reason))
+    for one, decision in zip(records, decisions, strict=True):
+        if not decision.split:
+            groups[_cause(decision)].append(_Row(one.entry.source, one.entry.name, decision.reason))
     yield "<section><h2>What was left out</h2>"
     if not groups:
         yield "<p>Nothing.</p>"
     for cause in sorted(groups, key=list(CAUSES).index):
         rows = groups[cause]
-        more = f"<p>{len(rows) - MOST_ROWS:,} more are in report.csv.</p>" if len(rows) > MOST_ROWS else ""
+        more = f"<p>{len(rows) - MAX_ROWS:,} more are in report.csv.</p>" if len(rows) > MAX_ROWS else ""
         yield f"<details><summary>{CAUSES[cause]} <b>{len(rows):,}</b></summary>"
-        yield _table(("source", "file", "why"), [list(row) for row in rows[:MOST_ROWS]], n_words=3)
+        yield _table(("source", "file", "why"), [list(row) for row in rows[:MAX_ROWS]], n_words=3)
         yield f"{more}</details>"
     yield "</section>"
 
 
-def _cause(verdict: Verdict) -> str:
-    if verdict.kind != "unusable":
-        return verdict.kind
-    begins = verdict.reason.partition(":")[0].partition(";")[0]
+def _cause(decision: SplitDecision) -> str:
+    if decision.kind != "unusable":
+        return decision.kind
+    begins = decision.reason.partition(":")[0].partition(";")[0]
     return begins if begins in CAUSES else "damaged"
 
 
-def _mended(kept: Kept) -> Iterator[str]:
+def _mended(kept: KeptEntries) -> Iterator[str]:
     """What was said of kept files, counted without its figures."""
     said: dict[str, list[str]] = defaultdict(list)
     for one, _ in kept:
@@ -201,7 +204,7 @@ def _mended(kept: Kept) -> Iterator[str]:
             said[remark].append(one.entry.name)
     yield "<section><h2>What was mended</h2>"
     if said:
-        most_first = sorted(said, key=lambda remark: (-len(said[remark]), remark))[:MOST_ROWS]
+        most_first = sorted(said, key=lambda remark: (-len(said[remark]), remark))[:MAX_ROWS]
         rows = [[f"{len(said[remark]):,}", remark, said[remark][0]] for remark in most_first]
         yield _table(("files", "what was done", "the first"), rows, n_words=0)
     else:
@@ -240,7 +243,7 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]], n_words: int) 
     return f'<div class="{wide}" tabindex="0"><table><thead>{row(columns, "th")}</thead><tbody>\n{body}\n</tbody></table></div>'
 
 
-def _hours(kept: Kept) -> float:
+def _hours(kept: KeptEntries) -> float:
     return sum(one.seconds for one, _ in kept) / 3600
 
 

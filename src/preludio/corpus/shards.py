@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from preludio.errors import PreludioError
-from preludio.files import replacing, write_atomically
+from preludio.files import replace_atomically, write_atomically
 from preludio.tokens import VOCABULARY_HASH, Ids
 
 MANIFEST = "manifest.json"
@@ -120,7 +120,7 @@ def _open_split(folder: Path, split: Mapping[str, Any]) -> Split:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedPiece:
     """A piece on its way into a shard."""
 
     split: str
@@ -141,7 +141,7 @@ class _SplitFile:
         self._pieces: list[PieceInfo] = []
         self._n_tokens = 0
 
-    def append(self, piece: Encoded) -> None:
+    def append(self, piece: EncodedPiece) -> None:
         data = piece.ids.astype("<u2").tobytes()
         self._file.write(data)
         self._hash.update(data)
@@ -159,7 +159,7 @@ class _SplitFile:
         }
 
 
-def write_shards(directory: str | os.PathLike[str], pieces: Iterable[Encoded], options: Mapping[str, Any]) -> dict[str, Any]:
+def write_shards(directory: str | os.PathLike[str], pieces: Iterable[EncodedPiece], options: Mapping[str, Any]) -> dict[str, Any]:
     """Writes the pieces in their order, each to its split's file, and the manifest last; returns the manifest.
 
     Equal pieces and options give equal bytes: nothing of the time, the machine or the number of processes goes in.
@@ -169,7 +169,7 @@ def write_shards(directory: str | os.PathLike[str], pieces: Iterable[Encoded], o
     """
     folder = Path(directory)
     with ExitStack() as stack:
-        opened = {name: stack.enter_context(stack.enter_context(replacing(folder / f"{name}.bin")).open("wb")) for name in SPLITS}
+        opened = {name: stack.enter_context(stack.enter_context(replace_atomically(folder / f"{name}.bin")).open("wb")) for name in SPLITS}
         splits = {name: _SplitFile(name, file) for name, file in opened.items()}
         for piece in pieces:
             splits[piece.split].append(piece)

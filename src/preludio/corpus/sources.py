@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from preludio.corpus.archive import Folder, open_place
+from preludio.corpus.archive import Folder, open_file_tree
 from preludio.corpus.entry import Source
 from preludio.corpus.folder import FolderSource, midi_names
 from preludio.corpus.giantmidi import find_giantmidi
@@ -23,12 +23,12 @@ def open_source(path: str | os.PathLike[str], *, curated: bool = False) -> Sourc
     Raises:
         PreludioError: there is nothing there, or nothing of these.
     """
-    place = open_place(path)
-    source = find_npz(place) or find_maestro(place) or find_giantmidi(place, curated)
+    tree = open_file_tree(path)
+    source = find_npz(tree) or find_maestro(tree) or find_giantmidi(tree, curated)
     if source is not None:
         return source
-    if not midi_names(place):
-        tokens = next((name for name in place.names() if name.endswith(".npz")), "") if isinstance(place, Folder) else ""
-        remedy = f"name the token file itself: {place.path}/{tokens}" if tokens else "name a folder or zip of .mid, .midi, .kar, .rmi files"
-        raise PreludioError(f"{place.path}: no MIDI file in it; {remedy}")
-    return FolderSource(place)
+    if not midi_names(tree):
+        tokens = next((name for name in tree.names() if name.endswith(".npz")), "") if isinstance(tree, Folder) else ""
+        remedy = f"name the token file itself: {tree.path}/{tokens}" if tokens else "name a folder or zip of .mid, .midi, .kar, .rmi files"
+        raise PreludioError(f"{tree.path}: no MIDI file in it; {remedy}")
+    return FolderSource(tree)

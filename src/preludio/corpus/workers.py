@@ -17,15 +17,17 @@ from typing import Any, TypeVar
 
 from preludio.errors import PreludioError
 
-Hands = TypeVar("Hands")
+WorkerContext = TypeVar("WorkerContext")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-_held: Any = None  # in a worker: what it works with
+_context: Any = None  # in a worker: what it works with
 
 
-def everywhere(work: Callable[[Hands, Task], Result], hands: Hands, tasks: Iterator[Task], processes: int) -> Iterator[Result]:
-    """`work(hands, task)` for each task, in any order. Everything must be picklable, and `work` a function of a module.
+def parallel_map(
+    work: Callable[[WorkerContext, Task], Result], context: WorkerContext, tasks: Iterator[Task], processes: int
+) -> Iterator[Result]:
+    """`work(context, task)` for each task, in any order. Everything must be picklable, and `work` a function of a module.
 
     Few tasks are on their way at any time, so their number costs no memory. Left early (Ctrl-C), it ends what has begun.
 
@@ -33,16 +35,16 @@ def everywhere(work: Callable[[Hands, Task], Result], hands: Hands, tasks: Itera
         PreludioError: a process was killed. What `work` raises comes through.
     """
     if processes == 1:
-        yield from (work(hands, task) for task in tasks)
+        yield from (work(context, task) for task in tasks)
         return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _begin, (hands,)) as pool:
+    start_method = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, start_method, _initialise_worker, (context,)) as pool:
         try:
             with _light_start():
-                running = {pool.submit(_one, work, task) for task in islice(tasks, processes + 1)}
+                running = {pool.submit(_call_work, work, task) for task in islice(tasks, processes + 1)}
             while running:
                 yield from _finished(running)
-                running |= {pool.submit(_one, work, task) for task in islice(tasks, processes + 1 - len(running))}
+                running |= {pool.submit(_call_work, work, task) for task in islice(tasks, processes + 1 - len(running))}
         except BrokenProcessPool:
             remedy = "run the same command again; fewer processes need less"
             raise PreludioError(f"a process was killed, perhaps for want of memory: {remedy}") from None
@@ -76,9 +78,9 @@ def _light_start() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def _begin(hands: Any) -> None:
-    global _held
-    _held = hands
+def _initialise_worker(context: Any) -> None:
+    global _context
+    _context = context
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
@@ -90,5 +92,5 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _one(work: Callable[[Any, Task], Result], task: Task) -> Result:
-    return work(_held, task)
+def _call_work(work: Callable[[Any, Task], Result], task: Task) -> Result:
+    return work(_context, task)

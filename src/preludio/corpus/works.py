@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from preludio.corpus.entry import Entry
 from preludio.corpus.fingerprint import Fingerprint
-from preludio.corpus.matching import Index, Likeness
+from preludio.corpus.matching import Index, Similarity
 
 # --- tables -----------------------------------------------------------------------------------------------------------------------
 
@@ -232,10 +232,10 @@ class Leak(NamedTuple):
 
     held_out: Entry
     by: str  # "music" or "title"
-    likeness: Likeness | None  # of the music
+    similarity: Similarity | None  # of the music
 
 
-class Guard:
+class LeakDetector:
     """Knows what is held out; says whether a performance is of it."""
 
     def __init__(self, held_out: Sequence[tuple[Entry, Fingerprint | None]]) -> None:
@@ -251,7 +251,7 @@ class Guard:
     def leaks(self, entry: Entry, landmarks: Fingerprint | None) -> list[Leak]:
         """Held-out works that this is of: by its music, most like first, then by its title. Empty: it may be trained on."""
         heard = sorted(self._index.matches(landmarks), key=lambda match: -match[1].evidence) if landmarks is not None else []
-        leaks = [Leak(self._heard[piece], "music", likeness) for piece, likeness in heard]
+        leaks = [Leak(self._heard[piece], "music", similarity) for piece, similarity in heard]
         named = work(entry.composer, entry.title)
         titles = [held for person in sorted(named.people & self._titles.keys()) for held in self._titles[person]]
         return leaks + [Leak(held_out, "title", None) for title, held_out in titles if same_title(named, title)]

@@ -31,7 +31,7 @@ Logits = npt.NDArray[np.float32]
 IdBatch = npt.NDArray[np.integer[Any]]
 
 
-class Draw(Protocol):
+class Sampler(Protocol):
     """How an id is drawn from logits: what that is, `__call__` defines; an engine may do the same by the numbers that it is made of."""
 
     @property
@@ -39,7 +39,7 @@ class Draw(Protocol):
         """The ids that may be drawn as bits, at least one."""
 
     @property
-    def chance(self) -> float:
+    def uniform(self) -> float:
         """A number in [0, 1): the place in the likeliest ids' cumulative probability."""
 
     @property
@@ -70,10 +70,10 @@ class Session(Protocol):
     def step(self, ids: IdBatch) -> Logits:
         """ids (batch,) -> logits (batch, 391)."""
 
-    def begin(self, ids: Sequence[int]) -> None:
+    def begin_step(self, ids: Sequence[int]) -> None:
         """Starts a step by these ids, one for each sequence. The engine may still be at it when this returns; any other call waits."""
 
-    def draw(self, draws: Sequence[Draw]) -> list[int]:
+    def draw(self, samplers: Sequence[Sampler]) -> list[int]:
         """What each draw takes of the logits of the step that has begun: the next ids. The step by these begins."""
 
     def fork(self, rows: Sequence[int]) -> Session:
@@ -119,7 +119,7 @@ def open_engine(checkpoint: Checkpoint, name: str = AUTO, *, threads: int | None
     if name == AUTO:
         name = "native" if native.available() else "numpy"
         if name == "numpy":
-            _say_once("the native engine is not there, NumPy's serves, ten times slower: install a C compiler, then preludio again")
+            _warn_once("the native engine is not there, NumPy's serves, ten times slower: install a C compiler, then preludio again")
     if name not in ENGINES:
         raise RequestError(f"no engine {name!r}: choose one of {', '.join(ENGINES)}")
     if name != "numpy" and not native.available():
@@ -128,5 +128,5 @@ def open_engine(checkpoint: Checkpoint, name: str = AUTO, *, threads: int | None
 
 
 @functools.cache
-def _say_once(note: str) -> None:
+def _warn_once(note: str) -> None:
     warnings.warn(note, PreludioWarning, stacklevel=3)

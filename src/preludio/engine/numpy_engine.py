@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.checkpoint import Arrays, Checkpoint, ModelConfig
-from preludio.engine.relations import Indices, Rows, States, add_related, part_of
+from preludio.engine.relations import BatchState, Indices, States, add_relations, slice_states
 
 Floats = npt.NDArray[np.float32]
 
@@ -56,7 +56,7 @@ class LayerWeights:
         )
 
 
-class Ring:
+class RingBuffer:
     """Keys or values of one layer: the last `slots` positions, each row written twice, `slots` apart.
 
     So any run of up to `slots` positions lies in one piece somewhere, and reading never copies.
@@ -80,10 +80,10 @@ class Ring:
         place = start % self.slots
         return self.rows[:, :, place : place + stop - start]
 
-    def copied(self, batch_rows: Sequence[int], start: int, stop: int, slots: int) -> Ring:
+    def copied(self, batch_rows: Sequence[int], start: int, stop: int, slots: int) -> RingBuffer:
         """A ring of `slots` with the given rows of the batch, holding positions start ... stop - 1."""
         _, n_heads, _, d_head = self.rows.shape
-        ring = Ring(len(batch_rows), n_heads, slots, d_head)
+        ring = RingBuffer(len(batch_rows), n_heads, slots, d_head)
         ring.write(start, self.read(start, stop)[list(batch_rows)])
         return ring
 
@@ -107,14 +107,14 @@ class NumpyEngine:
         """Starts `batch` empty sequences."""
         slots = min(FIRST_SLOTS, self.config.window + REWIND)
         shape = batch, self.config.n_heads, slots, self.config.d_head
-        rows = Rows.new(batch, self.config.window + REWIND) if self.config.relations else None
-        return NumpySession(self, [(Ring(*shape), Ring(*shape)) for _ in self.layers], rows, position=0)
+        rows = BatchState.new(batch, self.config.window + REWIND) if self.config.relations else None
+        return NumpySession(self, [(RingBuffer(*shape), RingBuffer(*shape)) for _ in self.layers], rows, position=0)
 
 
 class NumpySession:
     """A batch of sequences, the rings of their keys and values, and with relations their musical states; see `preludio.engine.Session`."""
 
-    def __init__(self, engine: NumpyEngine, rings: list[tuple[Ring, Ring]], rows: Rows | None, position: int) -> None:
+    def __init__(self, engine: NumpyEngine, rings: list[tuple[RingBuffer, RingBuffer]], rows: BatchState | None, position: int) -> None:
         self.engine = engine
         self.rings = rings
         self._rows = rows
@@ -134,21 +134,21 @@ class NumpySession:
         return max(0, self.position - self._oldest - (self.engine.config.window - 1))
 
     def feed(self, ids: npt.NDArray[np.integer[Any]]) -> Floats:
-        return self._feed(ids, wants_all=False)[:, 0]
+        return self._feed(ids, return_all=False)[:, 0]
 
     def feed_all(self, ids: npt.NDArray[np.integer[Any]]) -> Floats:
-        return self._feed(ids, wants_all=True)
+        return self._feed(ids, return_all=True)
 
     def step(self, ids: npt.NDArray[np.integer[Any]]) -> Floats:
-        return self._feed(np.asarray(ids)[:, None], wants_all=False)[:, 0]
+        return self._feed(np.asarray(ids)[:, None], return_all=False)[:, 0]
 
-    def begin(self, ids: Sequence[int]) -> None:
+    def begin_step(self, ids: Sequence[int]) -> None:
         self._begun = self.step(np.array(ids))
 
-    def draw(self, draws: Sequence[Callable[[Floats], int]]) -> list[int]:
+    def draw(self, samplers: Sequence[Callable[[Floats], int]]) -> list[int]:
         assert self._begun is not None, "no step has begun"
-        drawn = [draw(logits) for draw, logits in zip(draws, self._begun, strict=True)]
-        self.begin(drawn)
+        drawn = [draw(logits) for draw, logits in zip(samplers, self._begun, strict=True)]
+        self.begin_step(drawn)
         return drawn
 
     def fork(self, rows: Sequence[int]) -> NumpySession:
@@ -166,29 +166,29 @@ class NumpySession:
         if self._rows:
             self._rows.rewind(n)
 
-    def _feed(self, ids: npt.NDArray[np.integer[Any]], wants_all: bool) -> Floats:
+    def _feed(self, ids: npt.NDArray[np.integer[Any]], return_all: bool) -> Floats:
         """ids (batch, n) -> logits (batch, n, 391) of what follows each, or (batch, 1, 391) of what follows the last."""
         assert ids.ndim == 2 and ids.shape[0] == self.batch and ids.shape[1] >= 1, f"ids of shape {ids.shape} for a batch of {self.batch}"
-        inputs, states = self._rows.feed(ids, self.position == 0, wants_all) if self._rows else (None, None)
+        inputs, states = self._rows.feed(ids, self.position == 0, return_all) if self._rows else (None, None)
         found = []
         for start in range(0, ids.shape[1], BLOCK):
             stop = start + BLOCK
             x = self._forward(ids[:, start:stop], None if inputs is None else inputs[:, start:stop])
-            if wants_all:
-                found.append(self._logits(x, states and part_of(states, start, stop)))
-        return np.concatenate(found, axis=1) if wants_all else self._logits(x[:, -1:], states)
+            if return_all:
+                found.append(self._logits(x, states and slice_states(states, start, stop)))
+        return np.concatenate(found, axis=1) if return_all else self._logits(x[:, -1:], states)
 
     def _logits(self, x: Floats, states: States | None) -> Floats:
         """Residual rows (batch, n, d_model) -> logits (batch, n, 391)."""
         x = _norm(x, self.engine.norm)
         logits: Floats = x @ self.engine.unembedding
         if states is not None:
-            add_related(logits, x @ self.engine.relations, states)
+            add_relations(logits, x @ self.engine.relations, states)
         return logits
 
     def _forward(self, ids: npt.NDArray[np.integer[Any]], inputs: Indices | None) -> Floats:
         """ids (batch, n), n <= BLOCK -> residual rows (batch, n, d_model); the cache grows by n."""
-        self._make_room(ids.shape[1])
+        self._grow(ids.shape[1])
         x: Floats = self.engine.embedding[ids]
         if inputs is not None:
             x = x + self.engine.input_relations[inputs].sum(axis=2)
@@ -200,7 +200,7 @@ class NumpySession:
         self._begun = None
         return x
 
-    def _make_room(self, n: int) -> None:
+    def _grow(self, n: int) -> None:
         """Larger rings as long as they may grow; then the oldest positions are given up."""
         config, stop = self.engine.config, self.position + n
         slots, most = self.rings[0][0].slots, config.window + REWIND
@@ -209,12 +209,12 @@ class NumpySession:
             self.rings = self._copied(range(self.batch), max(self._oldest, stop - slots), slots)
         self._oldest = max(self._oldest, stop - slots)
 
-    def _copied(self, rows: Sequence[int], start: int, slots: int) -> list[tuple[Ring, Ring]]:
+    def _copied(self, rows: Sequence[int], start: int, slots: int) -> list[tuple[RingBuffer, RingBuffer]]:
         """New rings of `slots` with the given rows of the batch, from position `start` on."""
         stop = self.position
         return [(keys.copied(rows, start, stop, slots), values.copied(rows, start, stop, slots)) for keys, values in self.rings]
 
-    def _attend(self, x: Floats, weights: LayerWeights, rings: tuple[Ring, Ring]) -> Floats:
+    def _attend(self, x: Floats, weights: LayerWeights, rings: tuple[RingBuffer, RingBuffer]) -> Floats:
         """Normalised rows (batch, n, d_model) -> what attention adds to them."""
         config, (batch, n, d) = self.engine.config, x.shape
         start, stop = max(0, self.position - config.window + 1), self.position + n

@@ -12,16 +12,16 @@ import numpy.typing as npt
 from preludio.tokens import relations
 from preludio.tokens.relations import States, Tracker
 
-__all__ = ["Indices", "Rows", "States", "add_related", "part_of"]
+__all__ = ["BatchState", "Indices", "States", "add_relations", "slice_states"]
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.int16]
 
 _SPANS = [slot[:2] for slot in relations.DIRECT_SLOTS] + [slot[:2] for slot in relations.DIFFERENCE_SLOTS]  # (column, width)
-MOST_AT_ONCE = 4096  # ids of a row whose states are computed together: that takes 10 KiB for each
+MAX_AT_ONCE = 4096  # ids of a row whose states are computed together: that takes 10 KiB for each
 
 
-class Row:
+class RowState:
     """The state of one row, and the ids since an earlier state, to go back by."""
 
     def __init__(self, reach: int) -> None:
@@ -49,38 +49,38 @@ def _push_all(tracker: Tracker, ids: Sequence[int]) -> None:
         tracker.push(token)
 
 
-class Rows:
+class BatchState:
     """The states of all rows of a session."""
 
-    def __init__(self, rows: list[Row]) -> None:
+    def __init__(self, rows: list[RowState]) -> None:
         self._rows = rows
 
     @classmethod
-    def new(cls, batch: int, reach: int) -> Rows:
+    def new(cls, batch: int, reach: int) -> BatchState:
         """Return `batch` rows that nothing was fed to; `reach` ids of each can be taken back."""
-        return cls([Row(reach) for _ in range(batch)])
+        return cls([RowState(reach) for _ in range(batch)])
 
-    def feed(self, ids: npt.NDArray[np.integer[Any]], is_first: bool, wants_all: bool) -> tuple[Indices, States]:
+    def feed(self, ids: npt.NDArray[np.integer[Any]], is_first: bool, return_all: bool) -> tuple[Indices, States]:
         """Move on by ids (batch, n); with `is_first`, nothing was fed before.
 
         Returns:
             The rows to add to the embedding of each position, (batch, n, 3); and the states after all positions, of leading shape
-            (batch, n), or, without `wants_all`, after the last one, (batch, 1).
+            (batch, n), or, without `return_all`, after the last one, (batch, 1).
         """
-        at_once = relations.states(ids) if is_first and wants_all and 1 < ids.shape[1] <= MOST_AT_ONCE else None
+        at_once = relations.states(ids) if is_first and return_all and 1 < ids.shape[1] <= MAX_AT_ONCE else None
         bases: list[Indices] = []
         states: list[States] = []
         for row, tokens in zip(self._rows, ids.tolist(), strict=True):
             for number, token in enumerate(tokens, 1):
                 row.push(token)
                 bases.append(row.now.bases())
-                if at_once is None and (wants_all or number == len(tokens)):
+                if at_once is None and (return_all or number == len(tokens)):
                     states.append(row.now.now())
         inputs = relations.input_indices(np.array(bases).reshape(*ids.shape, relations.N_BASES))
         return inputs, at_once or _by_row(states, len(ids))
 
-    def fork(self, rows: Sequence[int]) -> Rows:
-        return Rows([copy.deepcopy(self._rows[row]) for row in rows])
+    def fork(self, rows: Sequence[int]) -> BatchState:
+        return BatchState([copy.deepcopy(self._rows[row]) for row in rows])
 
     def rewind(self, n: int) -> None:
         for row in self._rows:
@@ -96,12 +96,12 @@ def _by_row(states: list[States], batch: int) -> States:
     )
 
 
-def part_of(states: States, start: int, stop: int) -> States:
+def slice_states(states: States, start: int, stop: int) -> States:
     """The states at positions start ... stop - 1."""
     return States(states.direct[:, start:stop], states.bases[:, start:stop], states.shares[:, start:stop])
 
 
-def add_related(logits: Floats, products: Floats, states: States) -> None:
+def add_relations(logits: Floats, products: Floats, states: States) -> None:
     """Add what the states name: products (batch, n, N_ROWS) of the last hidden states and the relation rows, to logits (batch, n, 391)."""
     named = np.take_along_axis(products, relations.output_indices(states), axis=-1)
     place = 0

@@ -7,26 +7,26 @@
 A score is any function from ids to negative log-probabilities, so a PyTorch model in training is summed by the same code. No torch here.
 """
 
-from preludio.evaluate.cut import PAPERS, Cut, Span
 from preludio.evaluate.figures import Estimate, Likelihood
-from preludio.evaluate.originality import KnownRuns, Run
-from preludio.evaluate.pieces import Piece, Pieces, open_pieces, pieces_of
+from preludio.evaluate.originality import KnownRuns, SharedRun
+from preludio.evaluate.pieces import TokenisedPiece, TokenisedPieces, open_pieces, pieces_of
 from preludio.evaluate.protocol import likelihood, likelihoods
 from preludio.evaluate.report import table
 from preludio.evaluate.score import EngineScore, Score, negative_log_likelihood
+from preludio.evaluate.segmentation import PAPER_SEGMENTATION, ScoredSpan, Segmentation
 
 __all__ = [
-    "PAPERS",
-    "Cut",
+    "PAPER_SEGMENTATION",
     "EngineScore",
     "Estimate",
     "KnownRuns",
     "Likelihood",
-    "Piece",
-    "Pieces",
-    "Run",
     "Score",
-    "Span",
+    "ScoredSpan",
+    "Segmentation",
+    "SharedRun",
+    "TokenisedPiece",
+    "TokenisedPieces",
     "likelihood",
     "likelihoods",
     "negative_log_likelihood",

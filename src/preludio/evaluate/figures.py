@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.errors import RequestError
-from preludio.evaluate.cut import Cut
+from preludio.evaluate.segmentation import Segmentation
 
 KINDS = ("note-on", "note-off", "time-shift", "velocity")
 CONVENTIONS = "START, END and PAD take no part; probabilities are normalised over all 391 ids"
@@ -87,7 +87,7 @@ class Likelihood:
         grammar_nats: (piece,) sums of the same tokens with the grammar.
     """
 
-    cut: Cut
+    cut: Segmentation
     names: tuple[str, ...]
     notes: Integers
     seconds: Floats
@@ -96,7 +96,7 @@ class Likelihood:
     grammar_nats: Floats
 
     @classmethod
-    def of(cls, cut: Cut, sums: Sequence[PieceSums]) -> Likelihood:
+    def of(cls, cut: Segmentation, sums: Sequence[PieceSums]) -> Likelihood:
         shape = 0, len(KINDS), (cut.window - 1).bit_length()
         return cls(
             cut,
@@ -162,7 +162,7 @@ class Likelihood:
         return {
             "window": self.cut.window,
             "stride": self.cut.stride,
-            "conventions": f"{self.cut.in_words()}; {CONVENTIONS}",
+            "conventions": f"{self.cut.to_text()}; {CONVENTIONS}",
             "scored_tokens": self.n_tokens,
             "nats_per_token": self.nats_per_token.to_json(),
             "nats_per_token_with_grammar": self.nats_per_token_with_grammar.to_json(),

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 Pitches = npt.NDArray[np.uint8]
 Hashes = npt.NDArray[np.uint64]
 Integers = npt.NDArray[np.int64]
-Progress = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 SHORTEST = 8  # strikes: about a second of music; shorter runs are everybody's
-FEWEST_KEYS = 5  # of a run that may be a piece's longest
+MIN_KEYS = 5  # of a run that may be a piece's longest
 CHUNK = 1 << 20  # strikes of known music that are searched at once, about 100 MB
 
 
-class Run(NamedTuple):
+class SharedRun(NamedTuple):
     """The longest run of a piece that is known: `length` strikes from strike number `start` on, also in the known piece `known`.
 
     length 0 and known -1: there is none.
@@ -48,14 +48,14 @@ class KnownRuns:
     """
 
     def __init__(self, pieces: Sequence[Pitches]) -> None:
-        """`pieces`: the pitches of each in order, as of `strikes`; they are asked about together."""
+        """`pieces`: the pitches of each in order, as of `onset_pitches`; they are asked about together."""
         self._pieces, self._lengths = pieces, [len(piece) for piece in pieces]
         self._intervals = _row(pieces)
         n = len(self._intervals)
         self.longest = np.zeros(n, dtype=np.int32)  # strikes, at each strike of all pieces
         self._known = np.full(n, -1, dtype=np.int32)
 
-    def search(self, known: Iterable[Pitches], progress: Progress | None = None) -> None:
+    def search(self, known: Iterable[Pitches], progress: ProgressCallback | None = None) -> None:
         """Takes known pieces into account; `progress` hears how many of them."""
         chunk: list[Pitches] = []
         done = 0
@@ -87,31 +87,31 @@ class KnownRuns:
         """For each piece, at each of its strikes, the longest known run that begins there; 0 for none of SHORTEST strikes."""
         return np.split(self.longest, np.cumsum(self._lengths)[:-1])
 
-    def runs(self) -> list[Run]:
+    def runs(self) -> list[SharedRun]:
         """The longest known run of each piece that has at least FEWEST_KEYS keys."""
         firsts = np.cumsum([0, *self._lengths])
         return [self._run(piece, longest, int(first)) for piece, longest, first in zip(self._pieces, self.by_piece(), firsts, strict=False)]
 
-    def _run(self, pitches: Pitches, longest: npt.NDArray[np.int32], first: int) -> Run:
+    def _run(self, pitches: Pitches, longest: npt.NDArray[np.int32], first: int) -> SharedRun:
         for start in np.argsort(-longest, kind="stable").tolist():
             length = int(longest[start])
             if not length:
                 break
-            if len(np.unique(pitches[start : start + length])) >= FEWEST_KEYS:
-                return Run(length, start, int(self._known[first + start]))
-        return Run(0, 0, -1)
+            if len(np.unique(pitches[start : start + length])) >= MIN_KEYS:
+                return SharedRun(length, start, int(self._known[first + start]))
+        return SharedRun(0, 0, -1)
 
     def shares(self, length: int) -> list[float]:
         """For each piece, the share of its runs of so many strikes, at least SHORTEST, that are known; 0 where it has none."""
         return [float((row[: len(row) - length + 1] >= length).mean()) if len(row) >= length else 0.0 for row in self.by_piece()]
 
 
-def strikes(performance: Performance) -> Pitches:
+def onset_pitches(performance: Performance) -> Pitches:
     """Pitches in the order of their onsets, chords from below. The performance must be on the vocabulary's grid."""
     return performance.notes["pitch"].copy()
 
 
-def struck(ids: Ids) -> Pitches:
+def onset_pitches_of_ids(ids: Ids) -> Pitches:
     """The same of a piece's ids."""
     return ids[ids < NOTE_OFF].astype(np.uint8)
 

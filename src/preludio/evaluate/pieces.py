@@ -20,7 +20,7 @@ from preludio.tokens import Ids, encode
 ALL = "all"  # in place of a split's name: everything, for music that has no splits
 
 
-class Piece(NamedTuple):
+class TokenisedPiece(NamedTuple):
     """A performance as the codec writes it, without START and END."""
 
     name: str
@@ -28,7 +28,7 @@ class Piece(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pieces:
+class TokenisedPieces:
     """Performances that are read when they are asked for; one that cannot be read is named in a warning and left out.
 
     Attributes:
@@ -40,12 +40,12 @@ class Pieces:
     where: str
     n_all: int
     numbers: Sequence[int]
-    read: Callable[[int], Piece]
+    read: Callable[[int], TokenisedPiece]
 
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[TokenisedPiece]:
         """
         Raises:
             PreludioError: not one can be read.
@@ -65,15 +65,15 @@ class Pieces:
         for fault in faults:
             warnings.warn(f"left out: {fault}", PreludioWarning, stacklevel=2)
 
-    def drawn(self, n: int | None, seed: int) -> Pieces:
+    def drawn(self, n: int | None, seed: int) -> TokenisedPieces:
         """n of them, without repetition, in the order of a seeded draw: the first ones of a larger draw are those of a smaller one."""
         if n is None or n >= len(self):
             return self
         order = np.random.default_rng(seed).permutation(len(self))[:n]
-        return Pieces(self.where, self.n_all, [self.numbers[place] for place in order], self.read)
+        return TokenisedPieces(self.where, self.n_all, [self.numbers[place] for place in order], self.read)
 
 
-def open_pieces(data: str | os.PathLike[str], split: str) -> Pieces:
+def open_pieces(data: str | os.PathLike[str], split: str) -> TokenisedPieces:
     """One split of prepared shards or of any source that `preludio.corpus` knows; "all" for everything, whatever its split.
 
     Raises:
@@ -88,15 +88,17 @@ def open_pieces(data: str | os.PathLike[str], split: str) -> Pieces:
     chosen = [entry for entry in entries if split in (ALL, entry.split)]
     if not chosen:
         raise PreludioError(f"{data}: nothing of a split {split!r}; {_remedy(entry.split for entry in entries)}")
-    return Pieces(f"{data}, {split}", len(chosen), range(len(chosen)), lambda number: _read(source, chosen[number]))
+    return TokenisedPieces(f"{data}, {split}", len(chosen), range(len(chosen)), lambda number: _read(source, chosen[number]))
 
 
-def pieces_of(split: Split, where: str = "shards") -> Pieces:
+def pieces_of(split: Split, where: str = "shards") -> TokenisedPieces:
     """The pieces of a shard's split."""
-    return Pieces(where, len(split), range(len(split)), lambda number: Piece(split.pieces[number].name, split.piece(number)))
+    return TokenisedPieces(
+        where, len(split), range(len(split)), lambda number: TokenisedPiece(split.pieces[number].name, split.piece(number))
+    )
 
 
-def _of_shards(data: str | os.PathLike[str], split: str) -> Pieces:
+def _of_shards(data: str | os.PathLike[str], split: str) -> TokenisedPieces:
     splits = Shards.open(data).splits
     chosen = [pieces_of(one) for name, one in splits.items() if split in (ALL, name)]
     parts = [(pieces, number) for pieces in chosen for number in pieces.numbers]
@@ -104,11 +106,11 @@ def _of_shards(data: str | os.PathLike[str], split: str) -> Pieces:
         filled = (name for name, one in splits.items() if len(one))
         raise PreludioError(f"{data}: nothing of a split {split!r}; {_remedy(filled)}")
 
-    def read(number: int) -> Piece:
+    def read(number: int) -> TokenisedPiece:
         pieces, place = parts[number]
         return pieces.read(place)
 
-    return Pieces(f"{data}, {split}", len(parts), range(len(parts)), read)
+    return TokenisedPieces(f"{data}, {split}", len(parts), range(len(parts)), read)
 
 
 def _remedy(splits: Iterator[str | None]) -> str:
@@ -116,8 +118,8 @@ def _remedy(splits: Iterator[str | None]) -> str:
     return f"choose {', '.join([*names, ALL])}" if names else f"its music has no splits: choose {ALL}"
 
 
-def _read(source: Source, entry: Entry) -> Piece:
+def _read(source: Source, entry: Entry) -> TokenisedPiece:
     performance = source.read(entry)
     if not len(performance):
         raise PreludioError(f"{entry.name}: it has no piano notes")
-    return Piece(entry.name, encode(performance))
+    return TokenisedPiece(entry.name, encode(performance))

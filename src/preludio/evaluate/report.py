@@ -24,7 +24,7 @@ def table(columns: Sequence[Likelihood]) -> str:
     ]
     hours = first.seconds.sum() / 3600
     said = [f"{len(first.names):,} performances, {first.notes.sum():,} notes, {hours:,.2f} hours."]
-    said += [f"{head[place]}: {one.cut.in_words()}." for place, one in enumerate(columns, 1)]
+    said += [f"{head[place]}: {one.cut.to_text()}." for place, one in enumerate(columns, 1)]
     return "\n".join([*said, "", *aligned([head, *rows]), "", *_notes(len(first.names))])
 
 

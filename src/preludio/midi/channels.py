@@ -27,7 +27,7 @@ from preludio.midi.events import (
     SOSTENUTO,
     SUSTAIN,
     VOLUME,
-    Events,
+    MidiEvents,
     joined,
 )
 from preludio.midi.instruments import FIRST_OTHER, INSTRUMENTS
@@ -38,7 +38,7 @@ DRUMS = 9  # channel 10 counted from 1: General MIDI's percussion
 DRUM_BANKS = (120, 127)  # bank select MSB: General MIDI Level 2's rhythm channel, and XG's drum kits
 PEDAL_DOWN = 64  # CC64: 0-63 is up, 64-127 is down (MIDI 1.0, "Controller Numbers")
 FULL = 127  # of the expression controller, and where it stands at first (MIDI 1.0, RP-015)
-MOST_NAMES = 8  # of instruments, in one line
+MAX_NAMES = 8  # of instruments, in one line
 
 _Flags = npt.NDArray[np.bool_]
 _NEVER = np.iinfo(np.int64).max
@@ -60,7 +60,7 @@ def count(n: int, what: str) -> str:
     return f"{n:,} {what}{'s' * (n != 1)}"
 
 
-def controls_of(parts: Sequence[Events]) -> Events:
+def controls_of(parts: Sequence[MidiEvents]) -> MidiEvents:
     """The controllers and programs of tracks that begin together, in the order of time; at one tick, in the order of the file."""
     controls = joined([events.at(np.flatnonzero(events.status >= CONTROL)) for events in parts])
     if (controls.tick[1:] < controls.tick[:-1]).any():
@@ -68,7 +68,7 @@ def controls_of(parts: Sequence[Events]) -> Events:
     return controls
 
 
-def controllers(controls: Events, *numbers: int) -> _Flags:
+def controllers(controls: MidiEvents, *numbers: int) -> _Flags:
     """Which of the events are of these controllers."""
     chosen = np.zeros(256, dtype=bool)
     chosen[list(numbers)] = True
@@ -81,7 +81,7 @@ def _channels(status: Bytes) -> list[int]:
     return numbers
 
 
-def _timeline(controls: Events, kind: int, channel: int, key: int | None = None) -> Timeline:
+def _timeline(controls: MidiEvents, kind: int, channel: int, key: int | None = None) -> Timeline:
     chosen = controls.status == kind | channel
     if key is not None:
         chosen &= controls.key == key
@@ -91,7 +91,7 @@ def _timeline(controls: Events, kind: int, channel: int, key: int | None = None)
 # --- percussion -------------------------------------------------------------------------------------------------------------------
 
 
-def without_percussion(parts: Sequence[Events], controls: Events, file: MidiFile) -> tuple[list[Events], Events]:
+def without_percussion(parts: Sequence[MidiEvents], controls: MidiEvents, file: MidiFile) -> tuple[list[MidiEvents], MidiEvents]:
     """The note-ons and note-offs of each track, and the controllers, without channel 10 and channels with a bank of drums; it is said."""
     is_bank = controllers(controls, BANK) & np.isin(controls.value, DRUM_BANKS)
     banks = {number: _timeline(controls, CONTROL, number, BANK) for number in _channels(controls.status[is_bank])}
@@ -114,7 +114,7 @@ def without_percussion(parts: Sequence[Events], controls: Events, file: MidiFile
     return notes, controls.at(~drums) if drums.any() else controls
 
 
-def _is_percussion(events: Events, banks: dict[int, Timeline]) -> _Flags:
+def _is_percussion(events: MidiEvents, banks: dict[int, Timeline]) -> _Flags:
     channel = events.status & 15
     drums: _Flags = channel == DRUMS
     for number, bank in banks.items():
@@ -123,7 +123,7 @@ def _is_percussion(events: Events, banks: dict[int, Timeline]) -> _Flags:
     return drums
 
 
-def silenced_at(controls: Events) -> dict[int, Ticks]:
+def silenced_at(controls: MidiEvents) -> dict[int, Ticks]:
     """For each channel the ticks at which controllers 120 and 123-127 end all its notes, rising."""
     chosen = controllers(controls, *NOTES_OFF)
     status, tick = controls.status[chosen], controls.tick[chosen]
@@ -138,7 +138,7 @@ def _each_once(rising: Ticks) -> Ticks:
 # --- muted, and other instruments -------------------------------------------------------------------------------------------------
 
 
-def without_muted(notes: Notes, controls: Events, file: MidiFile) -> Notes:
+def without_muted(notes: Notes, controls: MidiEvents, file: MidiFile) -> Notes:
     """Without the notes during all of which their channel has volume or expression 0; all of them, if all are so. It is said."""
     silent = controllers(controls, VOLUME, EXPRESSION) & (controls.value == 0)
     muted = np.zeros(len(notes.onset), dtype=bool)
@@ -155,7 +155,7 @@ def without_muted(notes: Notes, controls: Events, file: MidiFile) -> Notes:
     return notes
 
 
-def _audible_from(controls: Events, channel: int, tick: Ticks) -> Ticks:
+def _audible_from(controls: MidiEvents, channel: int, tick: Ticks) -> Ticks:
     """For each tick when the channel can be heard again, -1 where it can be heard."""
     volume = _timeline(controls, CONTROL, channel, VOLUME)
     chosen = controllers(controls, EXPRESSION, RESET_CONTROLLERS) & (controls.status & 15 == channel)
@@ -169,7 +169,7 @@ def _audible_from(controls: Events, channel: int, tick: Ticks) -> Ticks:
     return again
 
 
-def say_instruments(notes: Notes, controls: Events, file: MidiFile) -> None:
+def report_instruments(notes: Notes, controls: MidiEvents, file: MidiFile) -> None:
     """Names the instruments that are read as piano, the one with the most notes first."""
     is_other = (controls.status >= PROGRAM) & (controls.value >= FIRST_OTHER)
     n_notes = np.zeros(128, dtype=np.int64)
@@ -179,8 +179,8 @@ def say_instruments(notes: Notes, controls: Events, file: MidiFile) -> None:
     programs = FIRST_OTHER + np.argsort(-n_notes[FIRST_OTHER:], kind="stable")
     names = tuple(INSTRUMENTS[program] for program in programs.tolist() if n_notes[program])
     if names:
-        more = [f"{len(names) - MOST_NAMES} more"] if len(names) > MOST_NAMES else []
-        text = f"{count(len(names), 'other instrument')} read as piano: {', '.join([*names[:MOST_NAMES], *more])}"
+        more = [f"{len(names) - MAX_NAMES} more"] if len(names) > MAX_NAMES else []
+        text = f"{count(len(names), 'other instrument')} read as piano: {', '.join([*names[:MAX_NAMES], *more])}"
         file.repaired("instruments", text, len(names), names)
 
 
@@ -194,7 +194,7 @@ class PedalTicks(NamedTuple):
     unlifted: _Flags
 
 
-def pedal(controls: Events, end_tick: int) -> PedalTicks:
+def pedal(controls: MidiEvents, end_tick: int) -> PedalTicks:
     """The sustain pedal; what is never lifted goes up at `end_tick`.
 
     Reset of all controllers lifts it; all sound off is as if it were lifted and pressed again at once.
@@ -211,7 +211,7 @@ def pedal(controls: Events, end_tick: int) -> PedalTicks:
     return PedalTicks(np.concatenate([np.empty((0, 2), np.int64), *pairs]), np.concatenate([np.empty(0, bool), *unlifted]))
 
 
-def _positions(events: Events) -> tuple[Ticks, Bytes]:
+def _positions(events: MidiEvents) -> tuple[Ticks, Bytes]:
     """When one channel's sustain pedal is moved, and where to."""
     value = events.value * (events.key != RESET_CONTROLLERS)
     cut = events.key == ALL_SOUND_OFF
@@ -232,7 +232,7 @@ def _moves(tick: Ticks, value: Bytes) -> Ticks:
     return changes
 
 
-def say_other_pedals(controls: Events, file: MidiFile) -> None:
+def report_other_pedals(controls: MidiEvents, file: MidiFile) -> None:
     """Counts how often the pedals that are left out are pressed."""
     for kind, name, number in (("sostenuto", "the sostenuto pedal", SOSTENUTO), ("soft", "the soft pedal", SOFT)):
         moved = controllers(controls, number) & (controls.value >= PEDAL_DOWN)

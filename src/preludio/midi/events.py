@@ -74,7 +74,7 @@ class Budget:
             raise MidiError(f"more than {MAX_ODD_EVENTS:,} texts, tempos and faulty events; export it again without them")
 
 
-class Events(NamedTuple):
+class MidiEvents(NamedTuple):
     """Notes, controllers and programs in the order of the file: columns of equal length."""
 
     tick: Ticks  # from the track's beginning, never falling
@@ -82,18 +82,18 @@ class Events(NamedTuple):
     key: Bytes  # pitch, or number of the controller; of a program change any number
     value: Bytes  # velocity, position of the controller, or program
 
-    def at(self, chosen: npt.NDArray[Any]) -> Events:
-        return Events(*(column[chosen] for column in self))
+    def at(self, chosen: npt.NDArray[Any]) -> MidiEvents:
+        return MidiEvents(*(column[chosen] for column in self))
 
 
-_NO_EVENTS = Events(np.empty(0, np.int64), *(np.empty(0, np.uint8) for _ in range(3)))
+_NO_EVENTS = MidiEvents(np.empty(0, np.int64), *(np.empty(0, np.uint8) for _ in range(3)))
 
 
 @dataclass
 class Track:
     """What a track holds of a piano piece."""
 
-    events: Events
+    events: MidiEvents
     tempos: list[tuple[int, int]]  # (tick, microseconds per quarter note)
     end_tick: int  # of the end-of-track event, or of the last readable one
     size: int  # bytes read
@@ -131,9 +131,9 @@ def read_track(chunk: memoryview, budget: Budget) -> Track:
     return Track(joined(reader.parts), reader.tempos, reader.tick, reader.position, fault, whole, reader.clipped)
 
 
-def joined(parts: Sequence[Events]) -> Events:
+def joined(parts: Sequence[MidiEvents]) -> MidiEvents:
     """One after another."""
-    return Events(*(np.concatenate(columns) for columns in zip(_NO_EVENTS, *parts, strict=True)))
+    return MidiEvents(*(np.concatenate(columns) for columns in zip(_NO_EVENTS, *parts, strict=True)))
 
 
 @dataclass
@@ -146,7 +146,7 @@ class _TrackReader:
     odd_begins: int = 0  # where the last odd event began
     tempos: list[tuple[int, int]] = field(default_factory=list)
     tick: int = 0  # of the last decoded event
-    parts: list[Events] = field(default_factory=list)
+    parts: list[MidiEvents] = field(default_factory=list)
     _plain_until: int = -1  # where the last search for plain events ended: none follows at once
     _data_bytes: int = 0  # of an event without status; 0: there was no status yet
     _status: int = 0  # running status after the last decoded event
@@ -180,7 +180,7 @@ class _TrackReader:
         if run.size:
             tick = np.cumsum(run.delta)
             tick += self.tick
-            self._keep(Events(tick, run.status, run.first, run.second))
+            self._keep(MidiEvents(tick, run.status, run.first, run.second))
             self.position, self.tick, self._status = self.position + run.size, int(tick[-1]), int(run.status[-1])
             self._data_bytes = 2
         return run.size > max(len(block) - _LONGEST, 0)
@@ -284,11 +284,11 @@ class _TrackReader:
         status = _running(own_status, self._status)
         self.tempos += [(int(tick[place]), tempo) for place, tempo in self._new_tempos]
         counts = ~one_data_byte | (status & 0xF0 == PROGRAM) & (last < 128)
-        self._keep(Events(tick, np.where(counts, status, np.uint8(0)), second_last, last))
+        self._keep(MidiEvents(tick, np.where(counts, status, np.uint8(0)), second_last, last))
         self.tick, self._status = int(tick[-1]), int(status[-1])
         self._events, self._lengths, self._new_tempos = bytearray(), bytearray(), []
 
-    def _keep(self, events: Events) -> None:
+    def _keep(self, events: MidiEvents) -> None:
         """Of the events those that matter to a piano."""
         kind = events.status & 0xF0
         kept = (kind == NOTE_ON) | (kind == NOTE_OFF) | (kind == CONTROL) & _KEPT_CONTROLLERS[events.key] | (kind == PROGRAM)

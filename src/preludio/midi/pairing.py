@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from preludio.midi.events import NOTE_ON, Events
+from preludio.midi.events import NOTE_ON, MidiEvents
 from preludio.midi.plain import Bytes, Ticks
 
 _Flags = npt.NDArray[np.bool_]
@@ -30,7 +30,7 @@ class Notes(NamedTuple):
         return Notes(*columns)
 
 
-class Paired(NamedTuple):
+class PairedNotes(NamedTuple):
     """The notes of one track, and how many had no note-off but a next strike of their key."""
 
     notes: Notes
@@ -38,7 +38,7 @@ class Paired(NamedTuple):
     n_doubled: int = 0  # on the same tick as that strike: the two are one note
 
 
-def paired(events: Events, end_tick: int, silenced: dict[int, Ticks]) -> Paired:
+def pair_notes(events: MidiEvents, end_tick: int, silenced: dict[int, Ticks]) -> PairedNotes:
     """The notes of one track.
 
     On each key of each channel, note-offs end notes first in, first out; a note-off that finds no sounding note is dropped. A note-on
@@ -55,11 +55,11 @@ def paired(events: Events, end_tick: int, silenced: dict[int, Ticks]) -> Paired:
     events, group = events.at(order), group[order]
     is_on = events.status >= NOTE_ON
     if _by_turns(is_on, group):
-        return Paired(_notes(events, events.tick[1::2], slice(None, None, 2), np.zeros(len(group) // 2, dtype=bool)))
+        return PairedNotes(_notes(events, events.tick[1::2], slice(None, None, 2), np.zeros(len(group) // 2, dtype=bool)))
     return _paired(events, group.astype(np.int64), _NEVER if last_tick is None else last_tick[order], end_tick)
 
 
-def _split(events: Events, key: npt.NDArray[Any], silenced: dict[int, Ticks]) -> tuple[_Numbers, Ticks]:
+def _split(events: MidiEvents, key: npt.NDArray[Any], silenced: dict[int, Ticks]) -> tuple[_Numbers, Ticks]:
     """Keys told apart before and after each end of all notes of their channel, and when that is for each event.
 
     A note-on at the very tick comes after it, a note-off before: it belongs to a note that ends there in any case.
@@ -79,12 +79,12 @@ def _by_turns(is_on: _Flags, group: npt.NDArray[np.integer]) -> bool:
     return not (len(group) % 2 or not is_on[::2].all() or is_on[1::2].any() or (group[::2] != group[1::2]).any())
 
 
-def _notes(events: Events, offset: Ticks, strikes: slice | _Flags, unclosed: _Flags) -> Notes:
+def _notes(events: MidiEvents, offset: Ticks, strikes: slice | _Flags, unclosed: _Flags) -> Notes:
     status, key, velocity = events.status[strikes], events.key[strikes], events.value[strikes]
     return Notes(events.tick[strikes], offset, status & 15, key, velocity, unclosed)
 
 
-def _paired(events: Events, group: _Numbers, last_tick: Ticks | int, end_tick: int) -> Paired:
+def _paired(events: MidiEvents, group: _Numbers, last_tick: Ticks | int, end_tick: int) -> PairedNotes:
     """The same of any events, sorted by group."""
     is_on = events.status >= NOTE_ON
     orphan = _orphans(is_on, group)
@@ -98,7 +98,7 @@ def _paired(events: Events, group: _Numbers, last_tick: Ticks | int, end_tick: i
     unclosed = left & ~restruck & (last_tick > end_tick)
     kept = is_on & ~doubled
     notes = _notes(_loudest(events, is_on, doubled), offset[kept], kept, unclosed[kept])
-    return Paired(notes, int(np.count_nonzero(restruck & ~doubled)), int(np.count_nonzero(doubled)))
+    return PairedNotes(notes, int(np.count_nonzero(restruck & ~doubled)), int(np.count_nonzero(doubled)))
 
 
 def _orphans(is_on: _Flags, group: _Numbers) -> _Flags:
@@ -142,7 +142,7 @@ def _next_strike(is_on: _Flags, group: _Numbers) -> npt.NDArray[np.int32]:
     return following
 
 
-def _loudest(events: Events, is_on: _Flags, doubled: _Flags) -> Events:
+def _loudest(events: MidiEvents, is_on: _Flags, doubled: _Flags) -> MidiEvents:
     """Each strike that others double made as loud as the loudest of them; the others come right before it."""
     if not doubled.any():
         return events

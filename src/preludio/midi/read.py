@@ -17,15 +17,15 @@ from preludio.midi.channels import (
     controls_of,
     count,
     pedal,
-    say_instruments,
-    say_other_pedals,
+    report_instruments,
+    report_other_pedals,
     silenced_at,
     without_muted,
     without_percussion,
 )
 from preludio.midi.chunks import MAX_BYTES, REMARKS, MidiFile, Repair, parse
-from preludio.midi.events import Events, Track
-from preludio.midi.pairing import Notes, paired
+from preludio.midi.events import MidiEvents, Track
+from preludio.midi.pairing import Notes, pair_notes
 from preludio.midi.plain import Ticks
 from preludio.performance import MAX_MS, Performance, end_of_sound_ms, join, pack_notes, shift, sounding_until_ms
 
@@ -151,15 +151,15 @@ def _simultaneous(tracks: Sequence[Track], file: MidiFile) -> Performance:
     events = [track.events for track in tracks]
     piano, controls = without_percussion(events, controls_of(events), file)
     notes = without_muted(_all_paired(piano, tracks, controls, file), controls, file)
-    say_instruments(notes, controls, file)
-    say_other_pedals(controls, file)
+    report_instruments(notes, controls, file)
+    report_other_pedals(controls, file)
     pedals = pedal(controls, max(int(notes.offset.max(initial=0)), *(track.end_tick for track in tracks)))
     return _in_ms(notes, pedals, [tempo for track in tracks for tempo in track.tempos], file)
 
 
-def _all_paired(piano: Sequence[Events], tracks: Sequence[Track], controls: Events, file: MidiFile) -> Notes:
+def _all_paired(piano: Sequence[MidiEvents], tracks: Sequence[Track], controls: MidiEvents, file: MidiFile) -> Notes:
     silenced = silenced_at(controls)
-    parts = [paired(events, track.end_tick, silenced) for events, track in zip(piano, tracks, strict=True)]
+    parts = [pair_notes(events, track.end_tick, silenced) for events, track in zip(piano, tracks, strict=True)]
     n_restruck, n_doubled = sum(part.n_restruck for part in parts), sum(part.n_doubled for part in parts)
     if n_restruck:
         file.repaired("unclosed", f"{count(n_restruck, 'note')} without an end, closed when the key is struck again", n_restruck)

@@ -31,7 +31,7 @@ def attend(qkv: Tensor, relative: Tensor, window: int) -> Tensor:
     Returns:
         (batch, time, head * d_head).
     """
-    if fused.takes(qkv, window):
+    if fused.supports(qkv, window):
         return fused.attend(qkv, relative)
     q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (batch, head, time, d_head)
     return relative_attention(q, k, v, relative, window).transpose(1, 2).flatten(2)

@@ -32,7 +32,7 @@ def build() -> str | None:
     if _loaded:
         return None
     try:
-        torch.ops.load_library(_library())
+        torch.ops.load_library(_library())  # type: ignore[no-untyped-call]
     except (RuntimeError, OSError, subprocess.SubprocessError) as error:
         return (str(getattr(error, "stderr", "")) or str(error)).strip().splitlines()[0]
     for name in OPERATORS.values():
@@ -92,7 +92,7 @@ def loaded() -> bool:
     return _loaded
 
 
-def takes(qkv: Tensor, window: int) -> bool:
+def supports(qkv: Tensor, window: int) -> bool:
     """Whether `attend` takes this: built, on the CPU, whole tiles, every key within the window of every query."""
     time, d_head = qkv.shape[1], qkv.shape[-1]
     return _loaded and qkv.device.type == "cpu" and qkv.dtype in OPERATORS and time % TILE == 0 and time <= window and d_head % 32 == 0

@@ -74,7 +74,7 @@ def _placed(rows: Tensor, first: int) -> Tensor:
 N_FEATURES = event_features().shape[1]
 
 
-def baked(config: ModelConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def checkpoint_arrays(config: ModelConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The arrays of a checkpoint from a model's parameters and buffers by name: each generated table becomes a plain one."""
     features, by_distance = event_features(), distance_waves(config.window)
     plain = dict(tensors)

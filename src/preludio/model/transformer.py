@@ -86,17 +86,17 @@ class Transformer(nn.Module):
 
     def to_checkpoint(self, **about: Any) -> Checkpoint:
         """Return a copy of the weights as float32 arrays, with what is to be said about them."""
-        plain = tables.baked(self.config, {name: tensor.detach().float().cpu() for name, tensor in self.state_dict().items()})
+        plain = tables.checkpoint_arrays(self.config, {name: tensor.detach().float().cpu() for name, tensor in self.state_dict().items()})
         return Checkpoint(self.config, {name: np.array(plain[name].numpy()) for name in array_shapes(self.config)}, about)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint) -> Transformer:
         """Return the model of a checkpoint, float32."""
         model = cls(checkpoint.config)
-        model.load_state_dict(model.unbaked(checkpoint))
+        model.load_state_dict(model.parameters_of(checkpoint))
         return model
 
-    def unbaked(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
+    def parameters_of(self, checkpoint: Checkpoint) -> dict[str, Tensor]:
         """Return parameters and buffers by name that give exactly the tables of a checkpoint: as own rows, nothing from features.
 
         The relations of a checkpoint without them are zero, so the model is the same function.

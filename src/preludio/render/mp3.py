@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import soundfile
 
 from preludio.errors import RequestError
-from preludio.files import replacing
+from preludio.files import replace_atomically
 from preludio.performance import Performance
 from preludio.render.grand import SAMPLE_RATE
 from preludio.render.resample import Wave
@@ -57,7 +57,7 @@ def write_mp3(performance: Performance, path: str | os.PathLike[str]) -> None:
         OutputError: the file cannot be written.
     """
     chunks = mp3_stream(performance)
-    with replacing(path) as beside, beside.open("wb") as file:
+    with replace_atomically(path) as beside, beside.open("wb") as file:
         file.writelines(chunks)
 
 

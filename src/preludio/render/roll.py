@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from preludio.errors import RequestError
-from preludio.performance import Performance, next_strike_ms, sustain
+from preludio.performance import Performance, next_onset_ms, sustain
 from preludio.render import colours
 
 WIDTH = 1600
@@ -242,7 +242,7 @@ def _pedals(performance: Performance, frame: Frame) -> Iterator[Shape]:
 def _rings(performance: Performance, frame: Frame, prompt_ms: int) -> Iterator[Shape]:
     """What sounds on after the key is up, until the damper falls or the key is struck again."""
     resolved = sustain(performance).notes  # the same notes in the same order but for strikes of one key at one instant
-    until_ms = np.minimum(resolved["offset_ms"], next_strike_ms(resolved))
+    until_ms = np.minimum(resolved["offset_ms"], next_onset_ms(resolved))
     rings = until_ms > performance.notes["offset_ms"]
     for (onset_ms, _, pitch, velocity), end_ms in zip(resolved[rings].tolist(), until_ms[rings].tolist(), strict=True):
         ramp = colours.PROMPT_RING if onset_ms < prompt_ms else colours.COMPOSED_RING

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.errors import RequestError
-from preludio.performance import Performance, next_strike_ms, sustain
+from preludio.performance import Performance, next_onset_ms, sustain
 from preludio.render.grand import HIGHEST, LONGEST_SECONDS, LOWEST, SAMPLE_RATE, Grand, amplitude, bundled
 from preludio.render.limiter import HOP, limited
 from preludio.render.resample import Wave
@@ -36,10 +36,10 @@ FADE_CONSTANTS = 7  # a fade lasts so many time constants (-61 dB) and is brough
 RELEASE_GAIN = 0.008  # of the key's noise (peak 0.7) after a key struck at 127: about -45 dBFS
 
 Frames = npt.NDArray[np.int64]
-Progress = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 
-class Strikes(NamedTuple):
+class NoteEvents(NamedTuple):
     """What the hammers do, by start: columns of equal length, in frames."""
 
     start: Frames
@@ -49,7 +49,7 @@ class Strikes(NamedTuple):
     velocity: npt.NDArray[np.uint8]
 
 
-class Releases(NamedTuple):
+class ReleaseEvents(NamedTuple):
     """Keys that come up, by time."""
 
     start: Frames
@@ -57,7 +57,7 @@ class Releases(NamedTuple):
     velocity: npt.NDArray[np.uint8]
 
 
-def synthesise(performance: Performance, *, progress: Progress | None = None) -> Wave:
+def synthesise(performance: Performance, *, progress: ProgressCallback | None = None) -> Wave:
     """The whole sound, float32 of shape (frames, 2) at `SAMPLE_RATE`, within -1 dBFS: 21 MB a minute. `blocks` needs less.
 
     It begins at time 0 of the performance and ends `TAIL_SECONDS` after the last sound, the pedal resolved.
@@ -71,7 +71,7 @@ def synthesise(performance: Performance, *, progress: Progress | None = None) ->
     return np.concatenate(list(blocks(performance, progress=progress)))
 
 
-def blocks(performance: Performance, *, progress: Progress | None = None) -> Iterator[Wave]:
+def blocks(performance: Performance, *, progress: ProgressCallback | None = None) -> Iterator[Wave]:
     """The sound of `synthesise` piece by piece, about 6 s each; the process stays below 500 MB however long the performance.
 
     Raises:
@@ -80,7 +80,7 @@ def blocks(performance: Performance, *, progress: Progress | None = None) -> Ite
     resolved = sustain(performance)
     frames = n_frames(resolved)
     _check(frames, len(performance))
-    return limited(_blocks(_strikes(resolved), _releases(performance), frames, progress))
+    return limited(_blocks(_note_events(resolved), _release_events(performance), frames, progress))
 
 
 def n_frames(resolved: Performance) -> int:
@@ -104,30 +104,30 @@ def _to_frames(ms: npt.NDArray[np.int32]) -> Frames:
     return np.round(ms * (SAMPLE_RATE / 1000)).astype(np.int64)
 
 
-def _strikes(resolved: Performance) -> Strikes:
+def _note_events(resolved: Performance) -> NoteEvents:
     notes = resolved.notes
-    restrike_ms = next_strike_ms(notes)
+    restrike_ms = next_onset_ms(notes)
     damper_ms = np.maximum(notes["offset_ms"], notes["onset_ms"] + SHORTEST_MS)
     damper_ms[notes["pitch"] >= FIRST_UNDAMPED] = np.iinfo(np.int32).max
     end_ms = np.minimum(restrike_ms, damper_ms)
     sounding = end_ms > notes["onset_ms"]  # of several strikes of one key at one instant the last stays
     start = _to_frames(notes["onset_ms"])
     columns = (start, _to_frames(end_ms) - start, restrike_ms <= damper_ms, notes["pitch"], notes["velocity"])
-    return Strikes(*(column[sounding] for column in columns))
+    return NoteEvents(*(column[sounding] for column in columns))
 
 
-def _releases(performance: Performance) -> Releases:
+def _release_events(performance: Performance) -> ReleaseEvents:
     notes = performance.notes[np.argsort(performance.notes["offset_ms"], kind="stable")]
-    return Releases(_to_frames(notes["offset_ms"]), notes["pitch"], notes["velocity"])
+    return ReleaseEvents(_to_frames(notes["offset_ms"]), notes["pitch"], notes["velocity"])
 
 
-def _blocks(strikes: Strikes, releases: Releases, frames: int, progress: Progress | None) -> Iterator[Wave]:
+def _blocks(strikes: NoteEvents, releases: ReleaseEvents, frames: int, progress: ProgressCallback | None) -> Iterator[Wave]:
     """Overlap and add: a note is laid down whole where it begins, into a buffer that reaches past the block."""
     grand = bundled()
     buffer: Wave = np.zeros((BLOCK + (LONGEST_SECONDS + 1) * SAMPLE_RATE, 2), dtype=np.float32)
     for begin in range(0, frames, BLOCK):
         for index in _within(strikes.start, begin):
-            _add_strike(buffer[strikes.start[index] - begin :], grand, strikes, index)
+            _add_note(buffer[strikes.start[index] - begin :], grand, strikes, index)
         for index in _within(releases.start, begin):
             _add_release(buffer[releases.start[index] - begin :], grand, int(releases.pitch[index]), int(releases.velocity[index]))
         block = buffer[:BLOCK].copy()
@@ -143,7 +143,7 @@ def _within(start: Frames, begin: int) -> range:
     return range(*np.searchsorted(start, [begin, begin + BLOCK]).tolist())
 
 
-def _add_strike(buffer: Wave, grand: Grand, strikes: Strikes, index: int) -> None:
+def _add_note(buffer: Wave, grand: Grand, strikes: NoteEvents, index: int) -> None:
     pitch = key_of(int(strikes.pitch[index]))
     fade = _fade(RESTRIKE_SECONDS if strikes.restruck[index] else damper_seconds(pitch))
     held = min(int(strikes.held[index]), LONGEST_SECONDS * SAMPLE_RATE)

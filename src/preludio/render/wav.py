@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from preludio.files import replacing
+from preludio.files import replace_atomically
 from preludio.performance import Performance, sustain
 from preludio.render.grand import SAMPLE_RATE
 from preludio.render.mark import MADE_BY
 from preludio.render.resample import Wave
-from preludio.render.sound import Progress, blocks, n_frames
+from preludio.render.sound import ProgressCallback, blocks, n_frames
 
 FULL_SCALE = 2**15 - 1
 CHANNELS, BYTES = 2, 2  # a sample has so many bytes
@@ -29,7 +29,7 @@ class WavStream(NamedTuple):
     chunks: Iterator[bytes]
 
 
-def wav_stream(performance: Performance, *, progress: Progress | None = None, made_by: str = MADE_BY) -> WavStream:
+def wav_stream(performance: Performance, *, progress: ProgressCallback | None = None, made_by: str = MADE_BY) -> WavStream:
     """Play the performance on the bundled piano; memory does not grow with its length.
 
     Args:
@@ -46,7 +46,7 @@ def wav_stream(performance: Performance, *, progress: Progress | None = None, ma
 
 
 def write_wav(
-    performance: Performance, path: str | os.PathLike[str], *, progress: Progress | None = None, made_by: str = MADE_BY
+    performance: Performance, path: str | os.PathLike[str], *, progress: ProgressCallback | None = None, made_by: str = MADE_BY
 ) -> None:
     """Play the performance on the bundled piano into a WAV file, which appears whole or not at all.
 
@@ -56,7 +56,7 @@ def write_wav(
         OutputError: the file cannot be written.
     """
     stream = wav_stream(performance, progress=progress, made_by=made_by)
-    with replacing(path) as beside, beside.open("wb") as file:
+    with replace_atomically(path) as beside, beside.open("wb") as file:
         file.writelines(stream.chunks)
 
 

@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from preludio import render
 from preludio.midi import write_midi
 from preludio.performance import Performance
-from preludio.studio.house import House, InHouse, Refused
+from preludio.studio.app_state import AppState, AppStateDependency, RequestRefused
 from preludio.studio.pieces import PROBLEMS, PiecePath
 from preludio.studio.titles import file_name
 
@@ -33,7 +33,7 @@ MEDIA_TYPES = {Format(suffix.removeprefix(".")): one.media_type for suffix, one 
 VersionQuery = Annotated[int | None, Query(ge=1, le=2**53 - 1)]
 
 
-class Chosen(NamedTuple):
+class Download(NamedTuple):
     """A version of a piece, and what a file of it is called."""
 
     facts: dict[str, Any]
@@ -51,57 +51,57 @@ class Chosen(NamedTuple):
     responses={200: {"description": "the file", "content": {kind: {} for kind in MEDIA_TYPES.values()}}},
     tags=["pieces"],
 )
-async def download(piece: PiecePath, format: Format, house: InHouse, version: VersionQuery = None) -> Response:
+async def download(piece: PiecePath, format: Format, app_state: AppStateDependency, version: VersionQuery = None) -> Response:
     """A piece as MIDI, sound or picture."""
-    chosen = await run_in_threadpool(_chosen, house, piece, version)
+    chosen = await run_in_threadpool(_load_download, app_state, piece, version)
     headers = _headers(chosen, format)
     if format is Format.WAV:
         stream = await run_in_threadpool(render.wav_stream, chosen.performance)
         headers["content-length"] = str(stream.n_bytes)
-        return StreamingResponse(_in_turn(house, stream.chunks), media_type=MEDIA_TYPES[format], headers=headers)
+        return StreamingResponse(_one_at_a_time(app_state, stream.chunks), media_type=MEDIA_TYPES[format], headers=headers)
     if format is Format.MP3:
         chunks = await run_in_threadpool(render.mp3_stream, chosen.performance)
-        return StreamingResponse(_in_turn(house, chunks), media_type=MEDIA_TYPES[format], headers=headers)
-    async with house.rendering:
-        data = await run_in_threadpool(_drawn, chosen, format)
+        return StreamingResponse(_one_at_a_time(app_state, chunks), media_type=MEDIA_TYPES[format], headers=headers)
+    async with app_state.rendering:
+        data = await run_in_threadpool(_picture, chosen, format)
     return Response(data, media_type=MEDIA_TYPES[format], headers=headers)
 
 
 @router.head("/pieces/{piece}/download/{format}", include_in_schema=False)
-async def check(piece: PiecePath, format: Format, house: InHouse, version: VersionQuery = None) -> Response:
+async def check(piece: PiecePath, format: Format, app_state: AppStateDependency, version: VersionQuery = None) -> Response:
     """Whether it can be had, and under which name, before a browser asks for it."""
-    chosen = await run_in_threadpool(_chosen, house, piece, version)
+    chosen = await run_in_threadpool(_load_download, app_state, piece, version)
     if format in (Format.WAV, Format.MP3):
         await run_in_threadpool(render.wav_stream if format is Format.WAV else render.mp3_stream, chosen.performance)  # raises at once
     return Response(media_type=MEDIA_TYPES[format], headers=_headers(chosen, format))
 
 
-def _chosen(house: House, piece: str, version: int | None) -> Chosen:
-    facts = house.store.piece(piece)
+def _load_download(app_state: AppState, piece: str, version: int | None) -> Download:
+    facts = app_state.store.piece(piece)
     chosen = version if version is not None else facts["head"]
     if chosen is None:
-        raise Refused(404, "gone", "this piece has no music yet")
-    return Chosen(facts, house.store.version(piece, chosen)["prompt_ms"], house.store.music(chosen).performance)
+        raise RequestRefused(404, "gone", "this piece has no music yet")
+    return Download(facts, app_state.store.version(piece, chosen)["prompt_ms"], app_state.store.music(chosen).performance)
 
 
-def _headers(chosen: Chosen, format: Format) -> dict[str, str]:
+def _headers(chosen: Download, format: Format) -> dict[str, str]:
     name = file_name(chosen.facts, format.value)
     encoded = quote(name)
     shown = f'filename="{name}"' if encoded == name else f"filename*=utf-8''{encoded}"
     return {"content-disposition": f"attachment; {shown}"}
 
 
-def _drawn(chosen: Chosen, format: Format) -> bytes:
+def _picture(chosen: Download, format: Format) -> bytes:
     if format is Format.MID:
         return write_midi(chosen.performance)
     how: dict[str, Any] = {"prompt_ms": chosen.prompt_ms, "title": chosen.title}
     return render.roll_svg(chosen.performance, **how).encode() if format is Format.SVG else render.roll_png(chosen.performance, **how)
 
 
-async def _in_turn(house: House, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _one_at_a_time(app_state: AppState, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     """Each made when the one before has been sent. Whoever goes away has nothing more made."""
     while True:
-        async with house.rendering:
+        async with app_state.rendering:
             chunk = await run_in_threadpool(next, chunks, None)
         if chunk is None:
             return

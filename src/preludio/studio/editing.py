@@ -6,20 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from preludio.studio.house import Refused
-from preludio.studio.music import Music, Parts, pack
-from preludio.studio.store import Changed
-from preludio.studio.wishes import NoteEdit
+from preludio.studio.app_state import RequestRefused
+from preludio.studio.music import Music, Parts, pack_rows
+from preludio.studio.schemas.requests import NoteEdit
+from preludio.studio.store import EditConflict
 
 Row = tuple[int, int, int, int]
 
 
-def edited(music: Music, changes: Sequence[NoteEdit]) -> Music:
+def apply_edits(music: Music, changes: Sequence[NoteEdit]) -> Music:
     """Return the music with those notes deleted or moved; who made a note does not change with its place.
 
     Raises:
-        Changed: one of the notes is not there.
-        Refused: no note would be left.
+        EditConflict: one of the notes is not there.
+        RequestRefused: no note would be left.
     """
     rows: list[Row | None] = [(int(row[0]), int(row[1]), int(row[2]), int(row[3])) for row in music.notes.tolist()]
     places: dict[Row, list[int]] = {}
@@ -27,10 +27,10 @@ def edited(music: Music, changes: Sequence[NoteEdit]) -> Music:
         places.setdefault(row, []).append(place)  # type: ignore[arg-type]
     for change in changes:
         if not places.get(change.note):
-            raise Changed
+            raise EditConflict
         rows[places[change.note].pop()] = change.to
     left = [place for place, row in enumerate(rows) if row is not None]
     if not left:
-        raise Refused(422, "last_note", "a piece has at least one note: delete the piece instead")
+        raise RequestRefused(422, "last_note", "a piece has at least one note: delete the piece instead")
     parts: Parts = music.parts[np.array(left)]
-    return Music(pack([row for row in rows if row is not None]), parts, music.pedals)
+    return Music(pack_rows([row for row in rows if row is not None]), parts, music.pedals)

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 from preludio import checkpoint
 from preludio.compose import Composer
 
-LONGEST_WORDS = 300  # of a model's card: anybody may have written it
+MAX_TEXT_LENGTH = 300  # of a model's card: anybody may have written it
 
 
 class UnknownModel(LookupError):
     """The studio has no model of that name."""
 
 
-class Known(NamedTuple):
+class AvailableModel(NamedTuple):
     """A model by its card; its weights are read when it is first used."""
 
     name: str
@@ -25,11 +25,11 @@ class Known(NamedTuple):
     n_parameters: int
     about: dict[str, str]
 
-    def facts(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         return {"name": self.name, "parameters": self.n_parameters, **self.about}
 
 
-class Models:
+class ModelRegistry:
     """All by name. Safe to share between threads."""
 
     def __init__(self, chosen: Sequence[str] = (), engine: str = "auto") -> None:
@@ -39,9 +39,9 @@ class Models:
             CheckpointError: there is no such model, or its card cannot be read.
         """
         self._engine = engine
-        self._known: dict[str, Known] = {}
+        self._known: dict[str, AvailableModel] = {}
         for model in dict.fromkeys([*chosen, *checkpoint.bundled_models()]):
-            known = _known(model, set(self._known))
+            known = _available_model(model, set(self._known))
             self._known.setdefault(known.name, known)
         self._composers: dict[str, Composer] = {}
         self._lock = threading.Lock()
@@ -50,9 +50,9 @@ class Models:
     def default(self) -> str:
         return next(iter(self._known))
 
-    def facts(self) -> list[dict[str, Any]]:
+    def to_json(self) -> list[dict[str, Any]]:
         """Of each model; the default first."""
-        return [known.facts() for known in self._known.values()]
+        return [known.to_json() for known in self._known.values()]
 
     def name(self, name: str | None) -> str:
         """Return the name itself, or the default's for None.
@@ -80,7 +80,7 @@ class Models:
             return self._composers[key]
 
 
-def _known(model: str, taken: set[str]) -> Known:
+def _available_model(model: str, taken: set[str]) -> AvailableModel:
     """A model's card. Two directories of one name are told apart by a number."""
     folder = checkpoint.find(model)
     config, about = checkpoint.describe(model)
@@ -90,5 +90,5 @@ def _known(model: str, taken: set[str]) -> Known:
         if name not in taken:
             break
         name = f"{stem} ({number})"
-    words = {field: str(about.get(field, ""))[:LONGEST_WORDS] for field in ("licence", "data")}
-    return Known(name, folder, config.n_parameters, words)
+    words = {field: str(about.get(field, ""))[:MAX_TEXT_LENGTH] for field in ("licence", "data")}
+    return AvailableModel(name, folder, config.n_parameters, words)

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from preludio.compose.prompt import prepare
+from preludio.compose.prompt import prepare_prompt
 from preludio.errors import RequestError
 from preludio.performance import NOTE, STEP_MS, Notes, Pedals, Performance, pack_notes, sounding_until_ms
 
 GIVEN, COMPOSED = 0, 1  # who made a note: a person, or the model
 
 Parts = npt.NDArray[np.uint8]
-Row = list[int]
+NoteRow = list[int]
 """[onset_ms, offset_ms, pitch, velocity, until_ms, part]: `until_ms` is when it falls silent, the pedal resolved."""
 
 
@@ -40,7 +40,7 @@ class Music:
     def performance(self) -> Performance:
         return Performance(self.notes, self.pedals)
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[NoteRow]:
         """For the page, by onset."""
         performance = self.performance
         notes = self.notes
@@ -50,13 +50,13 @@ class Music:
         return [list(row) for row in zip(*columns, strict=True)]
 
 
-def pack(rows: list[tuple[int, int, int, int]]) -> Notes:
+def pack_rows(rows: list[tuple[int, int, int, int]]) -> Notes:
     """(onset_ms, offset_ms, pitch, velocity) rows as one array."""
     columns = np.array(rows, dtype=np.int64).reshape(-1, 4).T
     return pack_notes(*columns)
 
 
-class Strikes:
+class PartLookup:
     """Who made the note that a key began at a time."""
 
     def __init__(self, music: Music) -> None:
@@ -69,39 +69,39 @@ class Strikes:
 
 
 @dataclass(frozen=True)
-class Beginning:
+class ContinuationStart:
     """What a continuation goes on from."""
 
     prompt: Performance | None
     from_ms: int  # where the invention begins
-    kept: Music  # what stays of the music before
+    prefix: Music  # what stays of the music before
 
     @classmethod
-    def of(cls, music: Music, from_ms: int, window: int) -> Beginning:
+    def of(cls, music: Music, from_ms: int, window: int) -> ContinuationStart:
         """The music up to `from_ms`, as the composer will keep it; from nothing if no note begins before.
 
         The composer begins at the last event before `from_ms`, which may be a little earlier.
         """
         performance = music.performance
         try:
-            prompt = prepare(performance, from_ms / 1000, window)
+            prompt = prepare_prompt(performance, from_ms / 1000, window)
         except RequestError:
             if (performance.notes["onset_ms"] < from_ms - STEP_MS).any():
                 raise  # it is not for want of notes
             return cls(None, 0, Music())
-        strikes = Strikes(music)
-        notes = prompt.kept.notes
-        parts = [strikes.part(int(onset), int(pitch)) for onset, pitch in zip(notes["onset_ms"], notes["pitch"], strict=True)]
-        kept = Music(notes, np.array(parts, dtype=np.uint8), prompt.kept.pedals)
-        return cls(performance, prompt.cut_step * STEP_MS, kept)
+        parts_before = PartLookup(music)
+        notes = prompt.played.notes
+        parts = [parts_before.part(int(onset), int(pitch)) for onset, pitch in zip(notes["onset_ms"], notes["pitch"], strict=True)]
+        prefix = Music(notes, np.array(parts, dtype=np.uint8), prompt.played.pedals)
+        return cls(performance, prompt.cut_step * STEP_MS, prefix)
 
 
-def wire(note: tuple[int, int, int, int], part: int) -> Row:
+def note_row(note: tuple[int, int, int, int], part: int) -> NoteRow:
     """One note that no pedal holds, as a row for the page."""
     onset_ms, offset_ms, pitch, velocity = (int(value) for value in note)
     return [onset_ms, offset_ms, pitch, velocity, offset_ms, part]
 
 
-def summary(notes: Any) -> tuple[int, int]:
+def count_and_end_ms(notes: Any) -> tuple[int, int]:
     """(number of notes, when the last of them ends)."""
     return len(notes), int(notes["offset_ms"].max(initial=0))

@@ -13,93 +13,113 @@ from fastapi.concurrency import run_in_threadpool
 from preludio.midi import Repair, read_and_repair
 from preludio.performance import Performance
 from preludio.studio import themes, titles
+from preludio.studio.app_state import AppState, AppStateDependency, RequestRefused
 from preludio.studio.composing import music_of
-from preludio.studio.editing import edited
-from preludio.studio.facts import FromFile, Kept, PieceFacts, PieceNow, ProblemFacts, ThemeFacts, WholePiece, WholeTheme, WholeVersion
-from preludio.studio.house import House, InHouse, Refused
+from preludio.studio.editing import apply_edits
 from preludio.studio.music import Music
+from preludio.studio.schemas.requests import (
+    IF_MATCH,
+    MAX_MS,
+    AppendNotesRequest,
+    CreatePieceRequest,
+    Edits,
+    SetHeadRequest,
+    UpdatePieceRequest,
+)
+from preludio.studio.schemas.responses import (
+    AppendNotesResponse,
+    ImportResponse,
+    PieceResponse,
+    PieceStatusResponse,
+    PieceWithNotesResponse,
+    ProblemResponse,
+    ThemeResponse,
+    ThemeWithNotesResponse,
+    VersionWithNotesResponse,
+)
 from preludio.studio.store import NewVersion
 from preludio.studio.themes import Theme
-from preludio.studio.wishes import MAX_MS, SEEN, Changes, Edits, Head, MoreNotes, NewPiece
 
 MAX_NOTES = 100_000  # of a piece in the studio
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    400: {"model": ProblemFacts, "description": "cannot be read or met"},
-    404: {"model": ProblemFacts, "description": "no such piece"},
-    409: {"model": ProblemFacts, "description": "changed meanwhile"},
-    413: {"model": ProblemFacts, "description": "too large"},
-    422: {"model": ProblemFacts, "description": "a value that cannot be"},
-    503: {"model": ProblemFacts, "description": "too many wait"},
-    507: {"model": ProblemFacts, "description": "the disk or the memory is full"},
+    400: {"model": ProblemResponse, "description": "cannot be read or met"},
+    404: {"model": ProblemResponse, "description": "no such piece"},
+    409: {"model": ProblemResponse, "description": "changed meanwhile"},
+    413: {"model": ProblemResponse, "description": "too large"},
+    422: {"model": ProblemResponse, "description": "a value that cannot be"},
+    503: {"model": ProblemResponse, "description": "too many wait"},
+    507: {"model": ProblemResponse, "description": "the disk or the memory is full"},
 }
 
 router = APIRouter(prefix="/api", responses=PROBLEMS)
 PiecePath = Annotated[str, Path(max_length=40, pattern=r"^[\w-]+$")]
-SeenQuery = Annotated[str | None, Query(max_length=200, pattern=r"^[\d.]+$", description=SEEN)]
+IfMatchQuery = Annotated[str | None, Query(max_length=200, pattern=r"^[\d.]+$", description=IF_MATCH)]
 VersionPath = Annotated[int, Path(ge=1, le=2**53 - 1)]
 
 
-@router.get("/themes", response_model=list[ThemeFacts], tags=["begin"])
+@router.get("/themes", response_model=list[ThemeResponse], tags=["begin"])
 def list_themes() -> list[dict[str, Any]]:
     """Beginnings from the public domain."""
-    return [_theme_facts(theme) for theme in themes.THEMES.values()]
+    return [_theme_fields(theme) for theme in themes.THEMES.values()]
 
 
-@router.get("/themes/{name}", response_model=WholeTheme, tags=["begin"])
+@router.get("/themes/{name}", response_model=ThemeWithNotesResponse, tags=["begin"])
 def show_theme(name: Annotated[str, Path(max_length=40)]) -> dict[str, Any]:
     """A theme with its notes."""
     theme = _theme(name)
     rows = Music.given(themes.performance(theme)).rows()
-    return _theme_facts(theme) | {"notes": rows}
+    return _theme_fields(theme) | {"notes": rows}
 
 
 def _theme(name: str) -> Theme:
     if name not in themes.THEMES:
-        raise Refused(404, "gone", f"no such theme; choose one of {', '.join(themes.THEMES)}")
+        raise RequestRefused(404, "gone", f"no such theme; choose one of {', '.join(themes.THEMES)}")
     return themes.THEMES[name]
 
 
-def _theme_facts(theme: Theme) -> dict[str, Any]:
+def _theme_fields(theme: Theme) -> dict[str, Any]:
     names = ("name", "composer", "title", "year")
     return {name: getattr(theme, name) for name in names} | {"seconds": themes.performance(theme).duration_ms / 1000}
 
 
-@router.post("/pieces", response_model=WholePiece, status_code=201, tags=["begin"])
-def begin_piece(wish: NewPiece, house: InHouse) -> dict[str, Any]:
+@router.post("/pieces", response_model=PieceWithNotesResponse, status_code=201, tags=["begin"])
+def create_piece(request: CreatePieceRequest, app_state: AppStateDependency) -> dict[str, Any]:
     """A piece that begins with a theme, or with notes that were played."""
-    if (wish.theme is None) == (wish.notes is None):
-        raise Refused(422, "bad_value", "name a theme, or give notes")
-    if wish.notes is not None:
-        wishes = None if wish.model is None else {"model": wish.model}
-        return _begun(house, NewVersion(wish.kind, music_of(wish.notes), wishes=wishes), key=wish.key)
-    theme = _theme(wish.theme or "")
+    if (request.theme is None) == (request.notes is None):
+        raise RequestRefused(422, "bad_value", "name a theme, or give notes")
+    if request.notes is not None:
+        options = None if request.model is None else {"model": request.model}
+        return _create_piece(app_state, NewVersion(request.kind, music_of(request.notes), options=options), key=request.key)
+    theme = _theme(request.theme or "")
     title = f"{theme.composer}: {theme.title}"[: titles.MAX_TITLE]
-    return _begun(house, NewVersion("theme", Music.given(themes.performance(theme))), title, wish.key)
+    return _create_piece(app_state, NewVersion("theme", Music.given(themes.performance(theme))), title, request.key)
 
 
 @router.post(
     "/pieces/midi",
-    response_model=FromFile,
+    response_model=ImportResponse,
     status_code=201,
     tags=["begin"],
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}
     },
 )
-async def begin_with_midi(request: Request, house: InHouse, name: Annotated[str, Query(max_length=400)] = "") -> dict[str, Any]:
+async def import_midi(request: Request, app_state: AppStateDependency, name: Annotated[str, Query(max_length=400)] = "") -> dict[str, Any]:
     """A piece that begins with a MIDI file: its bytes are the request's body."""
     data = await request.body()
     performance, repairs = await run_in_threadpool(read_upload, data)
-    facts = await run_in_threadpool(_begun, house, NewVersion("midi", Music.given(performance)), titles.of_file(name))
-    return facts | {"repairs": _by_kind(repairs)}
+    fields = await run_in_threadpool(
+        _create_piece, app_state, NewVersion("midi", Music.given(performance)), titles.title_from_file_name(name)
+    )
+    return fields | {"repairs": _by_kind(repairs)}
 
 
 def read_upload(data: bytes) -> tuple[Performance, list[Repair]]:
     performance, repairs = read_and_repair(data)
     if not len(performance):
-        raise Refused(400, "empty_midi", "it has no piano notes; choose a file with some (channel 10, the drums, does not count)")
+        raise RequestRefused(400, "empty_midi", "it has no piano notes; choose a file with some (channel 10, the drums, does not count)")
     if len(performance) > MAX_NOTES or performance.duration_ms > MAX_MS:
-        raise Refused(400, "long_midi", f"over {MAX_NOTES:,} notes or {MAX_MS // 3_600_000} hours: give a part of it")
+        raise RequestRefused(400, "long_midi", f"over {MAX_NOTES:,} notes or {MAX_MS // 3_600_000} hours: give a part of it")
     return performance, repairs
 
 
@@ -112,136 +132,136 @@ def _by_kind(repairs: Sequence[Repair]) -> list[dict[str, Any]]:
     return [{"kind": kind, "n": n, "names": names[kind]} for kind, n in counts.items()]
 
 
-def _begun(house: House, new: NewVersion, title: str = "", key: str | None = None) -> dict[str, Any]:
+def _create_piece(app_state: AppState, new: NewVersion, title: str = "", key: str | None = None) -> dict[str, Any]:
     prompt_ms = 0 if new.kind == "duet" else new.music.performance.duration_ms
-    return whole(house, house.store.begin(replace(new, prompt_ms=prompt_ms), title, key))
+    return piece_with_notes(app_state, app_state.store.begin(replace(new, prompt_ms=prompt_ms), title, key))
 
 
-def now(house: House, piece: str) -> dict[str, Any]:
-    return house.store.piece(piece) | {"composing": house.compositions.working_on(piece) is not None}
+def piece_status(app_state: AppState, piece: str) -> dict[str, Any]:
+    return app_state.store.piece(piece) | {"composing": app_state.compose_jobs.running_on(piece) is not None}
 
 
-def whole(house: House, piece: str) -> dict[str, Any]:
-    facts = now(house, piece)
-    version = None if facts["head"] is None else whole_version(house, piece, facts["head"])
-    return facts | {"version": version, "history": house.store.history(piece)}
+def piece_with_notes(app_state: AppState, piece: str) -> dict[str, Any]:
+    fields = piece_status(app_state, piece)
+    version = None if fields["head"] is None else version_with_notes(app_state, piece, fields["head"])
+    return fields | {"version": version, "history": app_state.store.history(piece)}
 
 
-def whole_version(house: House, piece: str, version: int) -> dict[str, Any]:
-    return house.store.version(piece, version) | {"notes": house.store.music(version).rows()}
+def version_with_notes(app_state: AppState, piece: str, version: int) -> dict[str, Any]:
+    return app_state.store.version(piece, version) | {"notes": app_state.store.music(version).rows()}
 
 
-@router.get("/pieces", response_model=list[PieceFacts], tags=["pieces"])
+@router.get("/pieces", response_model=list[PieceResponse], tags=["pieces"])
 def list_pieces(
-    house: InHouse,
+    app_state: AppStateDependency,
     search: Annotated[str, Query(max_length=200)] = "",
     starred: bool = False,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
     offset: Annotated[int, Query(ge=0, le=10**6)] = 0,
 ) -> list[dict[str, Any]]:
     """The latest first."""
-    return house.store.pieces(search, starred, limit, offset)
+    return app_state.store.pieces(search, starred, limit, offset)
 
 
-@router.get("/pieces/{piece}", response_model=WholePiece, tags=["pieces"])
-def show_piece(piece: PiecePath, house: InHouse) -> dict[str, Any]:
+@router.get("/pieces/{piece}", response_model=PieceWithNotesResponse, tags=["pieces"])
+def show_piece(piece: PiecePath, app_state: AppStateDependency) -> dict[str, Any]:
     """A piece with the notes of its head, and its history."""
-    return whole(house, piece)
+    return piece_with_notes(app_state, piece)
 
 
-@router.get("/pieces/{piece}/facts", response_model=PieceNow, tags=["pieces"])
-def show_facts(piece: PiecePath, house: InHouse) -> dict[str, Any]:
+@router.get("/pieces/{piece}/status", response_model=PieceStatusResponse, tags=["pieces"])
+def show_status(piece: PiecePath, app_state: AppStateDependency) -> dict[str, Any]:
     """A piece without its notes: whether it has changed, and whether somebody composes in it."""
-    return now(house, piece)
+    return piece_status(app_state, piece)
 
 
-@router.patch("/pieces/{piece}", response_model=PieceFacts, tags=["pieces"])
-def change_piece(piece: PiecePath, changes: Changes, house: InHouse) -> dict[str, Any]:
+@router.patch("/pieces/{piece}", response_model=PieceResponse, tags=["pieces"])
+def update_piece(piece: PiecePath, changes: UpdatePieceRequest, app_state: AppStateDependency) -> dict[str, Any]:
     """Renames or stars it."""
     given = {name: value for name, value in changes if value is not None}
     if given:
-        house.store.piece(piece)
-        house.store.change(piece, **given)
-    return house.store.piece(piece)
+        app_state.store.piece(piece)
+        app_state.store.change(piece, **given)
+    return app_state.store.piece(piece)
 
 
 @router.delete("/pieces/{piece}", status_code=204, response_class=Response, tags=["pieces"])
-def delete_piece(piece: PiecePath, house: InHouse) -> None:
+def delete_piece(piece: PiecePath, app_state: AppStateDependency) -> None:
     """Can be undone for thirty days."""
-    house.store.delete(piece)
+    app_state.store.delete(piece)
 
 
-@router.post("/pieces/{piece}/restore", response_model=PieceFacts, tags=["pieces"])
-def restore_piece(piece: PiecePath, house: InHouse) -> dict[str, Any]:
+@router.post("/pieces/{piece}/restore", response_model=PieceResponse, tags=["pieces"])
+def restore_piece(piece: PiecePath, app_state: AppStateDependency) -> dict[str, Any]:
     """Undoes a deletion."""
-    house.store.restore(piece)
-    return house.store.piece(piece)
+    app_state.store.restore(piece)
+    return app_state.store.piece(piece)
 
 
-@router.get("/pieces/{piece}/versions/{version}", response_model=WholeVersion, tags=["history"])
-def show_version(piece: PiecePath, version: VersionPath, house: InHouse) -> dict[str, Any]:
+@router.get("/pieces/{piece}/versions/{version}", response_model=VersionWithNotesResponse, tags=["history"])
+def show_version(piece: PiecePath, version: VersionPath, app_state: AppStateDependency) -> dict[str, Any]:
     """One version with its notes: a take, or what was before."""
-    return whole_version(house, piece, version)
+    return version_with_notes(app_state, piece, version)
 
 
-@router.put("/pieces/{piece}/head", response_model=WholePiece, tags=["history"])
-def go_to_version(piece: PiecePath, head: Head, house: InHouse) -> dict[str, Any]:
+@router.put("/pieces/{piece}/head", response_model=PieceWithNotesResponse, tags=["history"])
+def set_head(piece: PiecePath, request: SetHeadRequest, app_state: AppStateDependency) -> dict[str, Any]:
     """Keeps a take, or goes anywhere in the history."""
-    with house.store.writing():
-        house.store.expect(piece, head.seen)
-        house.store.piece(piece)
-        house.store.set_head(piece, head.version)
-    return whole(house, piece)
+    with app_state.store.writing():
+        app_state.store.require_match(piece, request.if_match)
+        app_state.store.piece(piece)
+        app_state.store.set_head(piece, request.version)
+    return piece_with_notes(app_state, piece)
 
 
-@router.post("/pieces/{piece}/undo", response_model=WholePiece, tags=["history"])
-def undo(piece: PiecePath, house: InHouse, seen: SeenQuery = None) -> dict[str, Any]:
+@router.post("/pieces/{piece}/undo", response_model=PieceWithNotesResponse, tags=["history"])
+def undo(piece: PiecePath, app_state: AppStateDependency, if_match: IfMatchQuery = None) -> dict[str, Any]:
     """One version back; where takes are to be chosen from, back to before them. Nothing happens where there is nothing before."""
-    with house.store.writing():
-        house.store.expect(piece, seen)
-        facts = house.store.piece(piece)
-        if facts["choosing"]:
-            if facts["head"] is not None:
-                house.store.set_choosing(piece, [])
-        elif facts["can_undo"]:
-            house.store.set_head(piece, house.store.version(piece, facts["head"])["parent"])
-    return whole(house, piece)
+    with app_state.store.writing():
+        app_state.store.require_match(piece, if_match)
+        fields = app_state.store.piece(piece)
+        if fields["choosing"]:
+            if fields["head"] is not None:
+                app_state.store.set_choosing(piece, [])
+        elif fields["can_undo"]:
+            app_state.store.set_head(piece, app_state.store.version(piece, fields["head"])["parent"])
+    return piece_with_notes(app_state, piece)
 
 
-@router.post("/pieces/{piece}/redo", response_model=WholePiece, tags=["history"])
-def redo(piece: PiecePath, house: InHouse, seen: SeenQuery = None) -> dict[str, Any]:
+@router.post("/pieces/{piece}/redo", response_model=PieceWithNotesResponse, tags=["history"])
+def redo(piece: PiecePath, app_state: AppStateDependency, if_match: IfMatchQuery = None) -> dict[str, Any]:
     """What undo left; nothing happens where there is nothing after."""
-    with house.store.writing():
-        house.store.expect(piece, seen)
-        following = house.store.following(piece)
-        if following is not None:
-            house.store.set_head(piece, following)
-    return whole(house, piece)
+    with app_state.store.writing():
+        app_state.store.require_match(piece, if_match)
+        redo_target = app_state.store.redo_target(piece)
+        if redo_target is not None:
+            app_state.store.set_head(piece, redo_target)
+    return piece_with_notes(app_state, piece)
 
 
-@router.post("/pieces/{piece}/edit", response_model=WholePiece, tags=["history"])
-def edit_notes(piece: PiecePath, edits: Edits, house: InHouse) -> dict[str, Any]:
+@router.post("/pieces/{piece}/edit", response_model=PieceWithNotesResponse, tags=["history"])
+def edit_notes(piece: PiecePath, edits: Edits, app_state: AppStateDependency) -> dict[str, Any]:
     """Deletes or moves single notes, as a new version: undo brings them back."""
-    with house.store.writing():
-        house.store.expect(piece, edits.seen)
-        facts = house.store.piece(piece)
-        if facts["head"] is None:
-            raise Refused(404, "gone", "this piece has no music yet")
-        before = house.store.version(piece, facts["head"])
-        music = edited(house.store.music(before["id"]), edits.changes)
+    with app_state.store.writing():
+        app_state.store.require_match(piece, edits.if_match)
+        fields = app_state.store.piece(piece)
+        if fields["head"] is None:
+            raise RequestRefused(404, "gone", "this piece has no music yet")
+        before = app_state.store.version(piece, fields["head"])
+        music = apply_edits(app_state.store.music(before["id"]), edits.changes)
         from_ms = min(change.note[0] for change in edits.changes)
         new = NewVersion("edit", music, from_ms, before["prompt_ms"], finished=before["finished"])
-        house.store.set_head(piece, house.store.add_version(piece, new))
-    return whole(house, piece)
+        app_state.store.set_head(piece, app_state.store.add_version(piece, new))
+    return piece_with_notes(app_state, piece)
 
 
-@router.post("/pieces/{piece}/notes", response_model=Kept, tags=["begin"])
-def add_notes(piece: PiecePath, more: MoreNotes, house: InHouse) -> dict[str, Any]:
+@router.post("/pieces/{piece}/notes", response_model=AppendNotesResponse, tags=["begin"])
+def append_notes(piece: PiecePath, request: AppendNotesRequest, app_state: AppStateDependency) -> dict[str, Any]:
     """Adds notes that were played, or heard in a duet, to the end of a version of kind played or duet."""
-    version = house.store.version(piece, more.version)
+    version = app_state.store.version(piece, request.version)
     if version["kind"] not in ("played", "duet"):
-        raise Refused(422, "bad_value", "this version was not played")
-    if version["n_notes"] + len(more.notes) > MAX_NOTES:
-        raise Refused(422, "bad_value", f"a piece has at most {MAX_NOTES:,} notes")
-    music = music_of(more.notes)
-    return {"n_notes": house.store.append(more.version, music.notes, music.parts, more.place)}
+        raise RequestRefused(422, "bad_value", "this version was not played")
+    if version["n_notes"] + len(request.notes) > MAX_NOTES:
+        raise RequestRefused(422, "bad_value", f"a piece has at most {MAX_NOTES:,} notes")
+    music = music_of(request.notes)
+    return {"n_notes": app_state.store.append(request.version, music.notes, music.parts, request.place)}

@@ -18,11 +18,11 @@ import uvicorn
 from preludio.errors import RequestError
 from preludio.processors import usable_processors
 from preludio.studio.app import LOOPBACK, create_app
-from preludio.studio.models import Models
+from preludio.studio.models import ModelRegistry
 from preludio.studio.store import Store, data_folder
 
 PORT = 7388
-NEXT_PORTS = 20  # that are tried where none was asked for
+N_PORTS_TRIED = 20  # that are tried where none was asked for
 FILE = "studio.db"
 GRACE_SECONDS = 1
 
@@ -51,7 +51,7 @@ class Settings:
         return self.host in LOOPBACK
 
 
-def serve(settings: Settings, say: Callable[[str], None]) -> None:
+def serve(settings: Settings, print_line: Callable[[str], None]) -> None:
     """Opens the studio and stays until it is ended with Ctrl-C.
 
     Raises:
@@ -62,19 +62,19 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     listener = _listener(settings)
     if isinstance(listener, int):
         address = f"http://127.0.0.1:{listener}/?already"
-        say(f"a studio is open already: {address}")
+        print_line(f"a studio is open already: {address}")
         _open(settings, address)
         return
     token = None if settings.is_local else secrets.token_urlsafe(24)
     with listener:
-        models = Models(settings.models, settings.engine)
+        models = ModelRegistry(settings.models, settings.engine)
         models.composer()  # that it cannot be read is said now, and not at the first click
         store = Store((settings.data or data_folder()) / FILE)
         app = create_app(models, store, slots=slots(), hosts=LOOPBACK | {settings.host, socket.gethostname()}, token=token)
         address = _address(settings, listener.getsockname()[1], token)
         if token is not None:
-            say("others on the network can reach this studio: only who has the token in this address may come in")
-        say(f"the studio is open at {address} (Ctrl-C closes it; pieces are kept in {store.path.parent})")
+            print_line("others on the network can reach this studio: only who has the token in this address may come in")
+        print_line(f"the studio is open at {address} (Ctrl-C closes it; pieces are kept in {store.path.parent})")
         _open(settings, address)
         config = uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=GRACE_SECONDS, server_header=False)
         uvicorn.Server(config).run([listener])
@@ -92,7 +92,7 @@ def _listener(settings: Settings) -> socket.socket | int:
     Raises:
         RequestError: the port is taken.
     """
-    ports = [settings.port] if settings.port is not None else range(PORT, PORT + NEXT_PORTS)
+    ports = [settings.port] if settings.port is not None else range(PORT, PORT + N_PORTS_TRIED)
     for port in ports:
         try:
             return _bound(settings.host, port)

@@ -24,14 +24,14 @@ import numpy as np
 
 from preludio.errors import OutputError
 from preludio.performance import NOTE, Notes
-from preludio.studio.ailments import REMEDIES, Ailment, ailment_of
-from preludio.studio.music import Music, Parts, no_notes, summary
+from preludio.studio.music import Music, Parts, count_and_end_ms, no_notes
+from preludio.studio.storage_errors import REMEDIES, StorageErrorCode, storage_error_code
 
 KEEP_DELETED_DAYS = 30
 EMPTY_HOURS = 24  # after which a piece without a note is of nobody who still composes
 LOCKED_SECONDS = 10.0  # how long one studio waits for another that writes to the same file
 
-FIRST = """
+INITIAL_SCHEMA = """
 CREATE TABLE pieces (
   number INTEGER PRIMARY KEY AUTOINCREMENT, -- "Prelude No. 7"
   id TEXT NOT NULL UNIQUE,                  -- in links: not to be guessed
@@ -68,22 +68,22 @@ CREATE TABLE notes (
 ) WITHOUT ROWID;
 """
 # Whoever begins a piece may name a key, should they ask twice.
-KEYS = """
+ADD_KEYS = """
 ALTER TABLE pieces ADD COLUMN key TEXT;
 CREATE UNIQUE INDEX pieces_by_key ON pieces (key);
 """
-SCHEMAS = (FIRST, KEYS)  # what each version of the file adds to the one before; a file's version is how many of them it has
+SCHEMAS = (INITIAL_SCHEMA, ADD_KEYS)  # what each version of the file adds to the one before; a file's version is how many of them it has
 
 PIECE_FIELDS = """number, pieces.id AS id, title, starred, pieces.created_ms AS created_ms, changed_ms, head, choosing, next, parent, kind,
   coalesce(n_notes, 0) AS n_notes, coalesce(end_ms, 0) AS end_ms, coalesce(finished, 1) AS finished"""
-VERSION_FIELDS = "id, parent, kind, created_ms, from_ms, prompt_ms, wishes, finished, n_notes, end_ms"
+VERSION_FIELDS = "id, parent, kind, created_ms, from_ms, prompt_ms, wishes AS options, finished, n_notes, end_ms"
 
 
-class Vanished(LookupError):
+class NotFound(LookupError):
     """A piece or a version that is not there, or no longer."""
 
 
-class Changed(Exception):
+class EditConflict(Exception):
     """The piece is not as the one who wants to change it has seen it."""
 
 
@@ -95,7 +95,7 @@ class NewVersion:
     music: Music = field(default_factory=Music)
     from_ms: int = 0  # where it departs from the version before
     prompt_ms: int = 0  # up to where all is a person's
-    wishes: dict[str, Any] | None = None  # how it is composed
+    options: dict[str, Any] | None = None  # how it is composed
     finished: bool = True
 
 
@@ -124,7 +124,7 @@ class Store:
             self._connection = sqlite3.connect(path, timeout=LOCKED_SECONDS, isolation_level=None, check_same_thread=False)
             self._prepare()
         except (OSError, sqlite3.Error) as error:
-            remedy = REMEDIES[ailment_of(error) if isinstance(error, sqlite3.Error) else Ailment.CANNOT_KEEP]
+            remedy = REMEDIES[storage_error_code(error) if isinstance(error, sqlite3.Error) else StorageErrorCode.CANNOT_SAVE]
             raise OutputError(f"cannot keep pieces in {path} ({error}): {remedy}") from None
 
     def _prepare(self) -> None:
@@ -133,7 +133,7 @@ class Store:
         connection.create_function("folded", 1, folded, deterministic=True)
         (health,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if health != "ok":
-            raise OutputError(f"cannot keep pieces in {self.path} ({health}): {REMEDIES[Ailment.DAMAGED]}")
+            raise OutputError(f"cannot keep pieces in {self.path} ({health}): {REMEDIES[StorageErrorCode.DAMAGED]}")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")  # a killed program loses nothing
         connection.execute("PRAGMA foreign_keys = ON")
@@ -177,7 +177,7 @@ class Store:
     def _row(self, query: str, values: Sequence[Any] = ()) -> sqlite3.Row:
         rows = self._rows(query, values)
         if not rows:
-            raise Vanished
+            raise NotFound
         return rows[0]
 
     # Pieces
@@ -203,17 +203,17 @@ class Store:
         return piece
 
     def piece(self, piece: str) -> dict[str, Any]:
-        """Raises `Vanished` if it is not there, or deleted."""
+        """Raises `NotFound` if it is not there, or deleted."""
         query = f"SELECT {PIECE_FIELDS} FROM pieces LEFT JOIN versions ON versions.id = head WHERE pieces.id = ? AND deleted_ms IS NULL"
         return _described(self._row(query, (piece,)))
 
-    def expect(self, piece: str, seen: str | None) -> None:
-        """Raises `Changed` if the piece is no longer as it was seen (its `mark`); None expects nothing.
+    def require_match(self, piece: str, if_match: str | None) -> None:
+        """Raises `EditConflict` if the piece is no longer as it was seen (its `etag`); None expects nothing.
 
         Together with the change itself in one `writing`: otherwise another may be there first.
         """
-        if seen not in (None, self.piece(piece)["mark"]):
-            raise Changed
+        if if_match not in (None, self.piece(piece)["etag"]):
+            raise EditConflict
 
     def pieces(self, search: str = "", starred: bool = False, limit: int = 100, offset: int = 0) -> list[dict[str, Any]]:
         """Those with music, the latest first; `search` looks in titles, whatever the case and the accents, and for a number."""
@@ -246,7 +246,7 @@ class Store:
         columns = ", ".join(f"{name} = ?" for name in values)
         with self.writing() as connection:
             if not connection.execute(f"UPDATE pieces SET {columns} WHERE id = ?", (*values.values(), piece)).rowcount:
-                raise Vanished
+                raise NotFound
 
     # Versions
 
@@ -255,9 +255,9 @@ class Store:
         with self.writing() as connection:
             row = connection.execute("SELECT number, head FROM pieces WHERE id = ?", (piece,)).fetchone()
             if row is None:
-                raise Vanished
+                raise NotFound
             where = row["number"], row["head"]
-            what = new.kind, now_ms(), new.from_ms, new.prompt_ms, json.dumps(new.wishes), new.finished, _pedals_of(new.music)
+            what = new.kind, now_ms(), new.from_ms, new.prompt_ms, json.dumps(new.options), new.finished, _pedals_of(new.music)
             columns = "piece, parent, kind, created_ms, from_ms, prompt_ms, wishes, finished, pedals"
             version = connection.execute(f"INSERT INTO versions ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", where + what).lastrowid
             assert version is not None
@@ -271,15 +271,15 @@ class Store:
                 query = "SELECT parent FROM versions JOIN pieces ON piece = number WHERE versions.id = ? AND pieces.id = ?"
                 row = connection.execute(query, (version, piece)).fetchone()
                 if row is None:
-                    raise Vanished
+                    raise NotFound
                 connection.execute("UPDATE versions SET next = ? WHERE id = ?", (version, row["parent"]))
             connection.execute("UPDATE pieces SET head = ?, choosing = '[]', changed_ms = ? WHERE id = ?", (version, now_ms(), piece))
 
-    def following(self, piece: str) -> int | None:
+    def redo_target(self, piece: str) -> int | None:
         """Where redo leads."""
         query = "SELECT next FROM pieces LEFT JOIN versions ON versions.id = head WHERE pieces.id = ? AND deleted_ms IS NULL"
-        following: int | None = self._row(query, (piece,))["next"]
-        return following
+        redo_target: int | None = self._row(query, (piece,))["next"]
+        return redo_target
 
     def set_choosing(self, piece: str, versions: Sequence[int]) -> None:
         self._update(piece, choosing=json.dumps(list(versions)), changed_ms=now_ms())
@@ -297,7 +297,7 @@ class Store:
             connection.executemany("UPDATE versions SET finished = 1 WHERE id = ?", [(version,) for version in versions])
 
     def version(self, piece: str, version: int) -> dict[str, Any]:
-        """Raises `Vanished` if it is not one of this piece."""
+        """Raises `NotFound` if it is not one of this piece."""
         fields = ", ".join(f"versions.{name.strip()}" for name in VERSION_FIELDS.split(","))
         query = (
             f"SELECT {fields} FROM versions JOIN pieces ON piece = number WHERE versions.id = ? AND pieces.id = ? AND deleted_ms IS NULL"
@@ -319,7 +319,7 @@ class Store:
         with self.writing() as connection:
             row = connection.execute("SELECT n_notes FROM versions WHERE id = ?", (version,)).fetchone()
             if row is None or (place or 0) > row["n_notes"]:
-                raise Vanished
+                raise NotFound
             known = 0 if place is None else row["n_notes"] - place
             return self._append(connection, version, row["n_notes"], notes[known:], parts[known:])
 
@@ -328,7 +328,7 @@ class Store:
         if len(notes):
             row = version, place, notes.astype(NOTE).tobytes(), parts.astype(np.uint8).tobytes()
             connection.execute("INSERT INTO notes (version, place, notes, parts) VALUES (?, ?, ?, ?)", row)
-            n_notes, end_ms = summary(notes)
+            n_notes, end_ms = count_and_end_ms(notes)
             query = "UPDATE versions SET n_notes = n_notes + ?, end_ms = max(end_ms, ?) WHERE id = ?"
             connection.execute(query, (n_notes, end_ms, version))
             query = "UPDATE pieces SET changed_ms = ? WHERE number = (SELECT piece FROM versions WHERE id = ?)"
@@ -353,13 +353,13 @@ def _pedals_of(music: Music) -> bytes:
 def _described(row: sqlite3.Row) -> dict[str, Any]:
     choosing = json.loads(row["choosing"])
     names = ("id", "number", "title", "created_ms", "changed_ms", "head", "kind", "n_notes", "end_ms")
-    facts = {name: row[name] for name in names} | {"starred": bool(row["starred"]), "finished": bool(row["finished"])}
-    facts["mark"] = ".".join(str(version) for version in [row["head"] or 0, *choosing])
-    return facts | {"choosing": choosing, "can_undo": row["parent"] is not None or bool(choosing), "can_redo": row["next"] is not None}
+    fields = {name: row[name] for name in names} | {"starred": bool(row["starred"]), "finished": bool(row["finished"])}
+    fields["etag"] = ".".join(str(version) for version in [row["head"] or 0, *choosing])
+    return fields | {"choosing": choosing, "can_undo": row["parent"] is not None or bool(choosing), "can_redo": row["next"] is not None}
 
 
 def _version_described(row: sqlite3.Row) -> dict[str, Any]:
-    return dict(row) | {"wishes": json.loads(row["wishes"]), "finished": bool(row["finished"])}
+    return dict(row) | {"options": json.loads(row["options"]), "finished": bool(row["finished"])}
 
 
 def folded(text: str) -> str:

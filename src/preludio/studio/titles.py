@@ -16,15 +16,15 @@ def one_line(text: str) -> str:
     return " ".join("".join(plain).encode("utf-8", "replace").decode().split())
 
 
-def of_file(name: str) -> str:
+def title_from_file_name(name: str) -> str:
     """A file's name as a title."""
     stem = name.replace("\\", "/").rpartition("/")[2].rpartition(".")[0] or name
     return one_line(stem.replace("_", " "))[:MAX_TITLE]
 
 
-def file_name(facts: dict[str, Any], suffix: str) -> str:
+def file_name(piece: dict[str, Any], suffix: str) -> str:
     """A download's, from a piece's title: letters, figures and spaces."""
-    title = facts["title"] or f"Preludio {facts['number']}"
+    title = piece["title"] or f"Preludio {piece['number']}"
     plain = "".join(c if unicodedata.category(c)[0] in "LMN" or c in " -" else " " for c in title)
     short = " ".join(plain.split()).encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip()
     return f"{short or 'Preludio'}.{suffix}"

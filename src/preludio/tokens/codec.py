@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.errors import TokenError
-from preludio.performance import N_VELOCITY_BINS, STEP_MS, Performance, bin_velocity, pack_notes, quantise, strikes
+from preludio.performance import N_VELOCITY_BINS, STEP_MS, Performance, bin_velocity, grid_notes, pack_notes, quantise
 from preludio.tokens.grammar import Grammar
 from preludio.tokens.vocabulary import (
     DEFAULT_VELOCITY_BIN,
@@ -65,7 +65,7 @@ _TOKEN_BIT, _STEP_BIT = 5, 13  # an event as one number: step, eight bits of tok
 
 def _events(performance: Performance) -> npt.NDArray[np.int64]:
     """Each on and off as one number, in canonical order: by step, offs before ons (so the bit NOTE_OFF is turned over), then by pitch."""
-    onset_step, offset_step, pitch, bins = (column.astype(np.int64) for column in strikes(performance))
+    onset_step, offset_step, pitch, bins = (column.astype(np.int64) for column in grid_notes(performance))
     ons = onset_step << _STEP_BIT | (NOTE_ON ^ NOTE_OFF | pitch) << _TOKEN_BIT | bins
     offs = offset_step << _STEP_BIT | pitch << _TOKEN_BIT
     return np.sort(np.concatenate([ons, offs]))  # no ties: one strike of a key at one step

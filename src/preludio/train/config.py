@@ -13,7 +13,7 @@ from typing import Any
 from preludio.checkpoint import SIZES, ModelConfig
 from preludio.errors import CheckpointError, TrainError
 
-BY_NAME = Path(__file__).parent / "configs"
+CONFIG_FOLDER = Path(__file__).parent / "configs"
 OPTIMISERS = ("muon", "adamw")
 
 
@@ -113,16 +113,16 @@ def read_config(name: str, changes: Sequence[str] = ()) -> TrainConfig:
     Raises:
         TrainError: no such file, no TOML, or a setting that cannot be.
     """
-    path = BY_NAME / f"{name}.toml" if (BY_NAME / f"{name}.toml").is_file() else Path(name)
+    path = CONFIG_FOLDER / f"{name}.toml" if (CONFIG_FOLDER / f"{name}.toml").is_file() else Path(name)
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        names = ", ".join(sorted(path.stem for path in BY_NAME.glob("*.toml")))
+        names = ", ".join(sorted(path.stem for path in CONFIG_FOLDER.glob("*.toml")))
         raise TrainError(f"cannot read the configuration {name}: {_one_line(error)}; name one of {names}, or a TOML file") from None
-    return changed(table, changes, name)
+    return config_from_table(table, changes, name)
 
 
-def changed(table: dict[str, Any], changes: Sequence[str], where: str) -> TrainConfig:
+def config_from_table(table: dict[str, Any], changes: Sequence[str], where: str) -> TrainConfig:
     """The configuration of a table that words such as `steps=100` are applied to.
 
     Raises:

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Row = dict[str, Any]
+LogRow = dict[str, Any]
 Numbers = npt.NDArray[np.float64]
 
 WIDTH, HEIGHT = 900, 420
 LEFT, RIGHT, TOP, BASE = 56, 884, 58, 372  # of the plot
-MOST_POINTS = 300  # of the drawn line: each is the mean of the rows that fall to it
+MAX_POINTS = 300  # of the drawn line: each is the mean of the rows that fall to it
 FALL_SHARE = 0.02  # of the run: the steep fall at its very beginning may leave the picture at the top
 LABEL_WIDTH = 45
-MOST_STAGES = 6  # changes of the window's length that are marked
+MAX_STAGES = 6  # changes of the window's length that are marked
 
 STYLE = """
 .curve { --paper: #fcfbf8; --ink: #22242a; --quiet: #62646d; --grid: #dcd8cc; --train: #c2563b; --validation: #2f5f9e }
@@ -34,24 +34,24 @@ STYLE = """
 """
 
 
-def drawn(rows: Sequence[Row], title: str = "Training curve") -> str:
+def curve_svg(rows: Sequence[LogRow], title: str = "Training curve") -> str:
     """The picture. Rows hold "tokens", most of them "loss", some "validation"; "length" marks where windows grow."""
     losses = _column(rows, "loss")
-    glances = _column(rows, "validation")
+    validations = _column(rows, "validation")
     if not len(losses):
         return _document(title, "no step was done yet", [f'<text x="{LEFT}" y="{TOP + 30}">No step was done yet.</text>'])
     means = running_mean(losses)
-    axes = Axes(losses, glances)
-    said = f"nats a token over {_count(losses[-1, 0])} tokens, at the end {means[-1, 1]:.3f}"
-    said += f"; validation {glances[-1, 1]:.3f}" if len(glances) else ""
-    shapes = [*_grid(axes), *_stages(rows, axes), _line("each", losses, axes) if len(losses) <= 4 * MOST_POINTS else ""]
-    shapes += [_line("train", means, axes), _line("validation", glances, axes), *_dots(glances, axes), *_key(means, glances)]
-    return _document(title, said, shapes)
+    axes = Axes(losses, validations)
+    label = f"nats a token over {_count(losses[-1, 0])} tokens, at the end {means[-1, 1]:.3f}"
+    label += f"; validation {validations[-1, 1]:.3f}" if len(validations) else ""
+    shapes = [*_grid(axes), *_stages(rows, axes), _line("each", losses, axes) if len(losses) <= 4 * MAX_POINTS else ""]
+    shapes += [_line("train", means, axes), _line("validation", validations, axes), *_dots(validations, axes), *_key(means, validations)]
+    return _document(title, label, shapes)
 
 
 def running_mean(points: Numbers) -> Numbers:
     """Points (n, 2) -> at most MOST_POINTS, each the mean of its neighbours on both sides; few rows are averaged over fewer."""
-    n = min(len(points), MOST_POINTS)
+    n = min(len(points), MAX_POINTS)
     reach = max(1, len(points) // 40)  # to either side
     centres = np.unique(np.linspace(0, len(points) - 1, n).round().astype(int))
     sums = np.concatenate([np.zeros((1, 2)), np.cumsum(points, axis=0)])
@@ -63,10 +63,10 @@ def running_mean(points: Numbers) -> Numbers:
 class Axes:
     """Tokens and nats -> places in the picture."""
 
-    def __init__(self, losses: Numbers, glances: Numbers) -> None:
-        self.most_tokens = float(max(1.0, losses[-1, 0], *glances[-1:, 0].tolist()))
+    def __init__(self, losses: Numbers, validations: Numbers) -> None:
+        self.most_tokens = float(max(1.0, losses[-1, 0], *validations[-1:, 0].tolist()))
         settled = losses[min(len(losses) - 1, math.ceil(FALL_SHARE * len(losses))) :, 1]
-        shown = np.concatenate([settled, glances[:, 1]])
+        shown = np.concatenate([settled, validations[:, 1]])
         self.step: float = _round_step(float(shown.max() - shown.min()) / 5)
         self.low = self.step * math.floor(float(shown.min()) / self.step)
         self.high = max(self.low + self.step, self.step * math.ceil(float(shown.max()) / self.step))
@@ -78,7 +78,7 @@ class Axes:
         return BASE - (BASE - TOP) * (min(nats, self.high) - self.low) / (self.high - self.low)
 
 
-def _column(rows: Sequence[Row], name: str) -> Numbers:
+def _column(rows: Sequence[LogRow], name: str) -> Numbers:
     points = [(row["tokens"], row[name]) for row in rows if name in row and math.isfinite(row[name])]
     return np.array(points, dtype=np.float64).reshape(-1, 2)
 
@@ -111,11 +111,11 @@ def _grid(axes: Axes) -> Iterator[str]:
     yield f'<text x="{(LEFT + RIGHT) / 2}" y="{BASE + 40}" text-anchor="middle">tokens seen</text>'
 
 
-def _stages(rows: Sequence[Row], axes: Axes) -> Iterator[str]:
+def _stages(rows: Sequence[LogRow], axes: Axes) -> Iterator[str]:
     """A rule where each window length begins."""
     known = [row for row in rows if "length" in row]
     starts = known[:1] + [after for before, after in itertools.pairwise(known) if before["length"] != after["length"]]
-    for row in starts[:MOST_STAGES] if len(starts) > 1 else ():
+    for row in starts[:MAX_STAGES] if len(starts) > 1 else ():
         x = axes.x(row["tokens"] if row is not starts[0] else 0)
         yield f'<line class="stage" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{BASE}"/>'
         place = f'x="{x + 5:.1f}"' if x < RIGHT - LABEL_WIDTH else f'x="{x - 5:.1f}" text-anchor="end"'
@@ -130,22 +130,22 @@ def _line(kind: str, points: Numbers, axes: Axes) -> str:
     return f'<polyline class="{kind}" points="{places}"/>'
 
 
-def _dots(glances: Numbers, axes: Axes) -> Iterator[str]:
-    every = max(1, len(glances) // MOST_POINTS)
-    for tokens, nats in glances[::-every].tolist():
+def _dots(validations: Numbers, axes: Axes) -> Iterator[str]:
+    every = max(1, len(validations) // MAX_POINTS)
+    for tokens, nats in validations[::-every].tolist():
         about = f"<title>{_count(tokens)} tokens: {nats:.4f}</title>"
         yield f'<circle class="dot" cx="{axes.x(tokens):.1f}" cy="{axes.y(nats):.1f}" r="3">{about}</circle>'
 
 
-def _key(means: Numbers, glances: Numbers) -> Iterator[str]:
+def _key(means: Numbers, validations: Numbers) -> Iterator[str]:
     yield f'<text class="train" x="{RIGHT}" y="24" text-anchor="end">training, mean of neighbouring steps: {means[-1, 1]:.3f}</text>'
-    if len(glances):
-        last, best = glances[-1, 1], glances[:, 1].min()
-        yield f'<text class="validation" x="{RIGHT}" y="42" text-anchor="end">validation, a glance: {last:.3f}, lowest {best:.3f}</text>'
+    if len(validations):
+        last, best = validations[-1, 1], validations[:, 1].min()
+        yield f'<text class="validation" x="{RIGHT}" y="42" text-anchor="end">quick validation: {last:.3f}, lowest {best:.3f}</text>'
 
 
-def _document(title: str, said: str, shapes: Sequence[str]) -> str:
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" class="curve" role="img" aria-label="{title}: {said}">'
+def _document(title: str, label: str, shapes: Sequence[str]) -> str:
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" class="curve" role="img" aria-label="{title}: {label}">'
     paper = f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}"/>'
     words = f'<text class="title" x="{LEFT}" y="26">{title}</text><text x="{LEFT}" y="44">nats a token</text>'
     return f"{head}<style>{STYLE}</style>{paper}{words}{''.join(shapes)}</svg>\n"

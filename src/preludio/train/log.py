@@ -10,10 +10,10 @@ from preludio.errors import OutputError, TrainError
 from preludio.files import write_atomically
 
 FILE = "log.jsonl"
-Row = dict[str, Any]
+LogRow = dict[str, Any]
 
 
-class Log:
+class RunLog:
     """Appends rows; a resumed run first takes back those that lie after its state."""
 
     def __init__(self, out: Path, after_step: int) -> None:
@@ -29,7 +29,7 @@ class Log:
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror}; choose another place or free some space") from None
 
-    def append(self, row: Row) -> None:
+    def append(self, row: LogRow) -> None:
         """One line, there to be read at once.
 
         Raises:
@@ -46,11 +46,11 @@ class Log:
         self._file.close()
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path) -> list[LogRow]:
     """All whole rows of a log; of a run that was killed, the last line may be a part and is left out."""
     if not path.is_file():
         return []
-    rows: list[Row] = []
+    rows: list[LogRow] = []
     for line in path.read_bytes().splitlines():
         try:
             row = json.loads(line)
@@ -60,7 +60,7 @@ def read(path: Path) -> list[Row]:
     return rows
 
 
-class Board:
+class TensorBoardLog:
     """The same figures for TensorBoard, in `tensorboard/`."""
 
     SHOWN = ("loss", "validation", "rate", "length")
@@ -72,7 +72,7 @@ class Board:
         """
         self._writer: Any = tensorboard_writer()(str(out / "tensorboard"), purge_step=after_step + 1)
 
-    def append(self, row: Row) -> None:
+    def append(self, row: LogRow) -> None:
         """One point in each of its curves."""
         for name in self.SHOWN:
             if name in row:

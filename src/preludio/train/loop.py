@@ -1,6 +1,6 @@
 """The training loop.
 
-windows -> model -> loss -> gradient -> update, and every so often: a line in the log, a glance at the validation split, the state saved
+windows -> model -> loss -> gradient -> update, and every so often: a line in the log, a quick validation, the state saved
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from torch import Tensor
 
 from preludio import checkpoint
 from preludio.train import state
-from preludio.train.runs import Run
-from preludio.train.state import Progress
+from preludio.train.state import TrainingProgress
+from preludio.train.training_run import TrainingRun
 
-Row = dict[str, Any]
+LogRow = dict[str, Any]
 
 
-class Watch(Protocol):
+class RunObserver(Protocol):
     """Who follows a run, in the process that leads."""
 
-    def step(self, row: Row) -> None:
+    def on_step(self, row: LogRow) -> None:
         """After each step; some rows hold "validation"."""
 
-    def kept(self, row: Row) -> None:
+    def on_saved(self, row: LogRow) -> None:
         """The state and the model that came of this step lie in the folder."""
 
 
 @dataclass(frozen=True)
-class Result:
+class TrainingResult:
     """What came of a run."""
 
-    progress: Progress
+    progress: TrainingProgress
     loss: float | None  # of the last step; None if none was left to do
     validation: float | None
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self.progress) | {"loss": self.loss, "validation": self.validation}
 
-    def in_words(self) -> str:
+    def to_text(self) -> str:
         done = self.progress
         loss = "no step was left to do" if self.loss is None else f"loss {self.loss:.4f}"
-        glance = "" if self.validation is None else f", validation (a glance) {self.validation:.4f}"
-        return f"{done.step:,} steps, {done.tokens:,} tokens in {done.seconds / 60:.1f} minutes: {loss}{glance}"
+        quick_validation = "" if self.validation is None else f", quick validation {self.validation:.4f}"
+        return f"{done.step:,} steps, {done.tokens:,} tokens in {done.seconds / 60:.1f} minutes: {loss}{quick_validation}"
 
 
-def train(run: Run, out: Path, watch: Watch, stop: Event) -> Result:
+def train(run: TrainingRun, out: Path, observer: RunObserver, stop: Event) -> TrainingResult:
     """Runs the steps that are left; `out` has the state, and the model as it is, whenever one looks.
 
     Args:
@@ -67,26 +67,26 @@ def train(run: Run, out: Path, watch: Watch, stop: Event) -> Result:
     config, row = run.config, {}
     for batch in batches(run):
         if 0 < run.progress.step == config.decay_from < config.steps:
-            keep(run, out, state.STABLE_FILE)
+            save_run(run, out, state.STABLE_FILE)
         row = timed_step(run, batch)
-        done, stopping = run.progress.step, run.world.total(float(stop.is_set())) > 0
-        if (done == config.steps or done % config.validate_every == 0) and (glance := run.glance()) is not None:
-            row["validation"] = glance
-        if run.world.leads:
-            watch.step(row)
-        if done == config.steps or stopping or done % config.save_every == 0 or wants_sample(run):
-            keep(run, out, state.FILE)
-            if run.world.leads:
-                watch.kept(row)
-            run.world.wait()
+        done, stopping = run.progress.step, run.context.all_reduce_sum(float(stop.is_set())) > 0
+        if (done == config.steps or done % config.validate_every == 0) and (quick_validation := run.quick_validation()) is not None:
+            row["validation"] = quick_validation
+        if run.context.is_main:
+            observer.on_step(row)
+        if done == config.steps or stopping or done % config.save_every == 0 or is_sample_step(run):
+            save_run(run, out, state.FILE)
+            if run.context.is_main:
+                observer.on_saved(row)
+            run.context.barrier()
         if stopping and done < config.steps:
             raise KeyboardInterrupt
     if not row:  # it was complete; killed at its very end, the model may be older than the state
-        keep(run, out, state.FILE)
-    return Result(run.progress, row.get("loss"), row.get("validation"))
+        save_run(run, out, state.FILE)
+    return TrainingResult(run.progress, row.get("loss"), row.get("validation"))
 
 
-def batches(run: Run) -> Iterator[Tensor]:
+def batches(run: TrainingRun) -> Iterator[Tensor]:
     """The batches of the steps that are left, each drawn while the one before is learnt from."""
     config, step = run.config, run.progress.step
 
@@ -103,7 +103,7 @@ def batches(run: Run) -> Iterator[Tensor]:
             yield batch
 
 
-def timed_step(run: Run, batch: Tensor) -> Row:
+def timed_step(run: TrainingRun, batch: Tensor) -> LogRow:
     """One step, and what the log says of it."""
     began, before = time.monotonic(), run.progress
     loss = run.step(batch)
@@ -120,12 +120,12 @@ def timed_step(run: Run, batch: Tensor) -> Row:
     }
 
 
-def wants_sample(run: Run) -> bool:
+def is_sample_step(run: TrainingRun) -> bool:
     """Whether a piece is to be composed after the step that was done last."""
     return bool(run.config.sample_every) and run.progress.step % run.config.sample_every == 0
 
 
-def keep(run: Run, out: Path, file: str) -> None:
+def save_run(run: TrainingRun, out: Path, file: str) -> None:
     """Saves the state, and the model for composing beside it. All processes take part, the leading one writes."""
     tensors, model = run.tensors(), run.to_checkpoint()
     if model is not None:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from preludio.train.world import has_bfloat16, part_like, whole
+from preludio.train.distributed_context import gather_full, has_bfloat16, shard_like
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic, chosen so that small singular values grow fast
 ITERATIONS = 5
@@ -40,10 +40,10 @@ class Muon(torch.optim.Optimizer):
         if not state:
             state["momentum_buffer"] = torch.zeros_like(gradient)
         momentum = state["momentum_buffer"].lerp_(gradient, 1 - MOMENTUM)
-        direction = orthogonal(whole(gradient.lerp(momentum, MOMENTUM)))  # Nesterov's look ahead
+        direction = orthogonal(gather_full(gradient.lerp(momentum, MOMENTUM)))  # Nesterov's look ahead
         rows, columns = matrix.shape
         matrix.mul_(1 - rate * weight_decay)
-        matrix.add_(part_like(matrix, direction), alpha=-rate * max(1.0, rows / columns) ** 0.5)
+        matrix.add_(shard_like(matrix, direction), alpha=-rate * max(1.0, rows / columns) ** 0.5)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from preludio.train.config import TrainConfig
+from preludio.train.distributed_context import shard_like
 from preludio.train.muon import Muon
-from preludio.train.world import part_like
 
 MATRICES = ("qkv", "attention_out", "feed_forward_in", "feed_forward_out")
 BETAS = (0.9, 0.95)
@@ -57,7 +57,7 @@ class Optimisers:
             parameter = self.parameters[name]
             if quantity not in _quantities(self._owner(parameter)) or (value.ndim and value.shape != parameter.shape):
                 raise ValueError(f"{key} is of another optimiser or shape")
-            found.setdefault(name, {})[quantity] = value.clone() if value.ndim == 0 else part_like(parameter, value.clone())
+            found.setdefault(name, {})[quantity] = value.clone() if value.ndim == 0 else shard_like(parameter, value.clone())
         for name, quantities in found.items():
             self._owner(self.parameters[name]).state[self.parameters[name]] = quantities
 

@@ -11,39 +11,39 @@ from pathlib import Path
 from preludio.files import write_atomically
 from preludio.train import curve, log, sample
 from preludio.train.config import TrainConfig
-from preludio.train.log import Row
+from preludio.train.log import LogRow
 
 PAGE_FILE, CURVE_FILE = "index.html", "curve.svg"
-MOST_PIECES = 12  # that are shown, spread over the run
+MAX_PIECES = 12  # that are shown, spread over the run
 
 
-def write(out: Path, config: TrainConfig) -> None:
+def write_sample(out: Path, config: TrainConfig) -> None:
     """Writes `curve.svg` and `index.html`, from the log and the pieces in `out`.
 
     Raises:
         OutputError: they cannot be written.
     """
     rows = log.read(out / log.FILE)
-    picture = curve.drawn(rows)
+    picture = curve.curve_svg(rows)
     write_atomically(out / CURVE_FILE, picture.encode())
     write_atomically(out / PAGE_FILE, "".join(_page(out, config, rows, picture)).encode())
 
 
-def spread(steps: Sequence[int]) -> list[int]:
+def evenly_spaced(steps: Sequence[int]) -> list[int]:
     """At most MOST_PIECES of the steps, the first and the last among them, as evenly as may be."""
-    if len(steps) <= MOST_PIECES:
+    if len(steps) <= MAX_PIECES:
         return list(steps)
-    return [steps[round(number * (len(steps) - 1) / (MOST_PIECES - 1))] for number in range(MOST_PIECES)]
+    return [steps[round(number * (len(steps) - 1) / (MAX_PIECES - 1))] for number in range(MAX_PIECES)]
 
 
-def _page(out: Path, config: TrainConfig, rows: Sequence[Row], picture: str) -> Iterator[str]:
+def _page(out: Path, config: TrainConfig, rows: Sequence[LogRow], picture: str) -> Iterator[str]:
     name = escape(out.resolve().name)
     yield '<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{name}: training</title>\n<style>{_STYLE}</style>\n<main><header><h1>{name}</h1>"
     yield f"<p>{_summary(config, rows)}</p></header>\n<figure>{picture}</figure>\n{_pieces(out)}{_settings(config)}</main></html>\n"
 
 
-def _summary(config: TrainConfig, rows: Sequence[Row]) -> str:
+def _summary(config: TrainConfig, rows: Sequence[LogRow]) -> str:
     if not rows:
         return f"{config.model.n_parameters:,} parameters; no step was done yet."
     last = rows[-1]
@@ -55,8 +55,8 @@ def _pieces(out: Path) -> str:
     pictures = sample.steps(out)
     if not pictures:
         return ""
-    shown = "".join(_piece(out, step, pictures[step]) for step in reversed(spread(list(pictures))))
-    left_out = len(pictures) - min(len(pictures), MOST_PIECES)
+    shown = "".join(_piece(out, step, pictures[step]) for step in reversed(evenly_spaced(list(pictures))))
+    left_out = len(pictures) - min(len(pictures), MAX_PIECES)
     more = f" {left_out} more lie in {sample.FOLDER}/." if left_out else ""
     about = f"{sample.SECONDS:g} seconds from nothing by the model as it was, always with the same dice.{more}"
     return f"<h2>What it composed</h2><p>{about}</p><div class=pieces>{shown}</div>\n"

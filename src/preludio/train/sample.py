@@ -11,7 +11,7 @@ from preludio.render import write
 
 FOLDER = "samples"
 SECONDS = 12.0
-MOST_NOTES = 400  # a model that has learned nothing yet could strike keys for ever while no time passes
+MAX_NOTES = 400  # a model that has learned nothing yet could strike keys for ever while no time passes
 SEED = 0  # always the same dice: what differs between two pieces is what was learned
 
 
@@ -22,7 +22,7 @@ def compose(out: Path, step: int) -> Path:
         OutputError: it cannot be written.
     """
     stem = out / FOLDER / f"step-{step:07}"
-    notes = islice(Composer.from_pretrained(out, "numpy").stream(Request(seconds=SECONDS, seed=SEED)), MOST_NOTES)
+    notes = islice(Composer.from_pretrained(out, "numpy").stream(Request(seconds=SECONDS, seed=SEED)), MAX_NOTES)
     piece = Performance([note for _, note in notes])
     for suffix in (".mid", ".svg"):
         write(piece, stem.with_suffix(suffix), title=f"After {step:,} steps")

@@ -15,12 +15,12 @@ from preludio import checkpoint
 from preludio.corpus.shards import Shards
 from preludio.errors import TrainError
 from preludio.train import page, state
-from preludio.train.config import TrainConfig, changed
+from preludio.train.config import TrainConfig, config_from_table
+from preludio.train.distributed_context import distributed_context
 from preludio.train.log import tensorboard_writer
-from preludio.train.loop import Result, Row, keep, train
-from preludio.train.runs import Run, speed_up
-from preludio.train.seen import Seen, Voice
-from preludio.train.world import joined
+from preludio.train.loop import LogRow, TrainingResult, save_run, train
+from preludio.train.observers import Console, ConsoleObserver
+from preludio.train.training_run import TrainingRun, compile_and_distribute
 
 ONE_CTRL_C_SECONDS = 0.5  # torchrun passes on a Ctrl-C that the terminal has sent to its processes already
 
@@ -38,7 +38,7 @@ class Setup:
     tensorboard: bool = False
 
 
-def run(setup: Setup, voice: Voice) -> Result | None:
+def run(setup: Setup, console: Console) -> TrainingResult | None:
     """Trains as `setup` says; None in a process that does not lead.
 
     Raises:
@@ -47,36 +47,36 @@ def run(setup: Setup, voice: Voice) -> Result | None:
         KeyboardInterrupt: of the user; the state was saved, if it was the first one.
     """
     with ExitStack() as stack:
-        world = stack.enter_context(joined(setup.shard))
-        stop = stack.enter_context(asked_to_stop())
+        context = stack.enter_context(distributed_context(setup.shard))
+        stop = stack.enter_context(stop_on_signals())
         if setup.tensorboard:
             tensorboard_writer()  # now rather than after the first step
-        run = Run(setup.config, Shards.open(setup.data), world)
+        run = TrainingRun(setup.config, Shards.open(setup.data), context)
         _begin(run, setup)
-        world.require_same(f"{setup.config} {run.progress.step} {run.progress.data_hash}")
-        watch: Seen | Nobody = Nobody()
+        context.require_same(f"{setup.config} {run.progress.step} {run.progress.data_hash}")
+        observer: ConsoleObserver | NullObserver = NullObserver()
         if not setup.resume:
-            keep(run, setup.out, state.FILE)  # whatever happens from now on, --resume can go on
-        if world.leads:
-            watch = Seen(setup.config, setup.out, run.progress.step, voice, setup.tensorboard)
-            stack.callback(watch.close)
-            _introduce(run, setup, voice)
-        why_slow = speed_up(run)
-        if why_slow and world.leads:
-            voice.say(f"without the fused operator, so about half as fast: {why_slow}")
-        result = train(run, setup.out, watch, stop)
-        if not world.leads:
+            save_run(run, setup.out, state.FILE)  # whatever happens from now on, --resume can go on
+        if context.is_main:
+            observer = ConsoleObserver(setup.config, setup.out, run.progress.step, console, setup.tensorboard)
+            stack.callback(observer.close)
+            _print_introduction(run, setup, console)
+        why_slow = compile_and_distribute(run)
+        if why_slow and context.is_main:
+            console.print_line(f"without the fused operator, so about half as fast: {why_slow}")
+        result = train(run, setup.out, observer, stop)
+        if not context.is_main:
             return None
-        page.write(setup.out, setup.config)
+        page.write_sample(setup.out, setup.config)
         return result
 
 
-class Nobody:
+class NullObserver:
     """Watches a process that does not lead."""
 
-    def step(self, row: Row) -> None: ...
+    def on_step(self, row: LogRow) -> None: ...
 
-    def kept(self, row: Row) -> None: ...
+    def on_saved(self, row: LogRow) -> None: ...
 
 
 def resumed_config(out: Path, changes: Sequence[str] = ()) -> TrainConfig:
@@ -85,10 +85,10 @@ def resumed_config(out: Path, changes: Sequence[str] = ()) -> TrainConfig:
     Raises:
         TrainError: there is no run, or a setting cannot be.
     """
-    return changed(state.settings(out / state.FILE), changes, str(out / state.FILE))
+    return config_from_table(state.load_settings(out / state.FILE), changes, str(out / state.FILE))
 
 
-def _begin(run: Run, setup: Setup) -> None:
+def _begin(run: TrainingRun, setup: Setup) -> None:
     path = setup.out / state.FILE
     if setup.resume and setup.init:
         raise TrainError("--init begins a run and --resume goes on with one: leave one of them out")
@@ -97,25 +97,25 @@ def _begin(run: Run, setup: Setup) -> None:
     elif path.exists():
         raise TrainError(f"{setup.out} holds a run already: go on with --resume, or name another folder")
     elif setup.init:
-        run.begin_with(checkpoint.load(setup.init))
+        run.load_weights(checkpoint.load(setup.init))
 
 
-def _introduce(run: Run, setup: Setup, voice: Voice) -> None:
+def _print_introduction(run: TrainingRun, setup: Setup, console: Console) -> None:
     split, config = run.train.split, setup.config
     where = f"from step {run.progress.step:,}" if setup.resume else "from the beginning"
-    processes = f", {run.world.size} processes" if run.world.size > 1 else ""
-    voice.say(
+    processes = f", {run.context.size} processes" if run.context.size > 1 else ""
+    console.print_line(
         f"{config.model.n_parameters:,} parameters learn from {len(split):,} pieces ({len(split.ids):,} tokens) {where} "
-        f"to step {config.steps:,} on {run.world.device.type}{processes}; Ctrl-C saves and stops"
+        f"to step {config.steps:,} on {run.context.device.type}{processes}; Ctrl-C saves and stops"
     )
     if run.validation is None:
-        voice.say("the validation split is empty: nothing will tell when it begins to learn by heart")
+        console.print_line("the validation split is empty: nothing will tell when it begins to learn by heart")
     if config.compile:
-        voice.say("the first step compiles, which takes a minute")
+        console.print_line("the first step compiles, which takes a minute")
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[Event]:
+def stop_on_signals() -> Iterator[Event]:
     """Set by Ctrl-C or SIGTERM, which schedulers send: the step in hand is finished and saved. A second one does not wait."""
     asked, since = Event(), [0.0]
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from preludio.errors import TrainError
-from preludio.files import replacing
+from preludio.files import replace_atomically
 from preludio.tokens import VOCABULARY_HASH
 
 FILE = "state.safetensors"
@@ -27,7 +27,7 @@ _REMEDY = "begin anew in another folder, or go on from an older copy"
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """How far a run came. The data's position is the step (windows.py), and so are the rates (config.py)."""
 
     step: int = 0  # so many are done
@@ -36,14 +36,14 @@ class Progress:
     data_hash: str = ""  # of the shards
 
 
-def save(path: Path, tensors: dict[str, Tensor], progress: Progress, config: dict[str, Any]) -> None:
+def save(path: Path, tensors: dict[str, Tensor], progress: TrainingProgress, config: dict[str, Any]) -> None:
     """
     Raises:
         OutputError: the disk is full, or the folder cannot be written; the file that stood there still stands.
     """
     about = {"format": FORMAT, "vocabulary_hash": VOCABULARY_HASH, "progress": dataclasses.asdict(progress), "config": config}
     whole = {name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}
-    with replacing(path) as beside:
+    with replace_atomically(path) as beside:
         mode = beside.stat().st_mode
         try:
             save_file(whole, beside, {"preludio": json.dumps(about)})
@@ -52,7 +52,7 @@ def save(path: Path, tensors: dict[str, Tensor], progress: Progress, config: dic
             raise _as_os_error(error) from None
 
 
-def load(path: Path) -> tuple[dict[str, Tensor], Progress, dict[str, Any]]:
+def load(path: Path) -> tuple[dict[str, Tensor], TrainingProgress, dict[str, Any]]:
     """
     Raises:
         TrainError: there is none, it is damaged, or it was made for another vocabulary.
@@ -60,11 +60,11 @@ def load(path: Path) -> tuple[dict[str, Tensor], Progress, dict[str, Any]]:
     with _opened(path) as file:
         about = _about(file, path)
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dict
-        progress = Progress(**{field.name: about["progress"][field.name] for field in dataclasses.fields(Progress)})
+        progress = TrainingProgress(**{field.name: about["progress"][field.name] for field in dataclasses.fields(TrainingProgress)})
     return tensors, progress, about["config"]
 
 
-def settings(path: Path) -> dict[str, Any]:
+def load_settings(path: Path) -> dict[str, Any]:
     """The table of settings that the run had when this was saved.
 
     Raises:

@@ -14,7 +14,7 @@ from preludio.errors import TrainError
 from preludio.tokens import END, N_KEYS, N_SHIFTS, PAD, START, TIME_SHIFT, is_shift, pitches, shift_steps
 
 Batch = npt.NDArray[np.int64]
-ROOM = 1.15  # of raw tokens to a window's length: shrinking time takes shifts away
+TOKEN_MARGIN = 1.15  # of raw tokens to a window's length: shrinking time takes shifts away
 
 
 class Windows:
@@ -46,7 +46,7 @@ class Windows:
 
     def _window(self, rng: np.random.Generator, number: int, length: int) -> Batch:
         ids = self.split.piece(number)
-        wanted = int(ROOM * (length + 1))
+        wanted = int(TOKEN_MARGIN * (length + 1))
         last = len(ids) - length + length // 4 if len(ids) > length else 0
         start = int(rng.integers(-length // 4, last + 1))
         raw = ids[max(0, start) : max(0, start) + wanted].astype(np.int64)
@@ -80,10 +80,10 @@ def stretched(ids: npt.NDArray[np.int64], factor: float) -> npt.NDArray[np.int64
         return ids
     moments = np.cumsum(np.diff(steps[events], prepend=0) > 0)  # how many different ones there were until each event
     ahead = np.maximum.accumulate(np.rint(steps[events] * factor).astype(np.int64) - moments)
-    return _written(ids[events], np.diff(moments + np.maximum(ahead, 0), prepend=0))
+    return _with_time_shifts(ids[events], np.diff(moments + np.maximum(ahead, 0), prepend=0))
 
 
-def _written(events: npt.NDArray[np.int64], gaps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+def _with_time_shifts(events: npt.NDArray[np.int64], gaps: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Each event after its gap, written as full seconds and the rest, as the codec does."""
     n_shifts = (gaps + N_SHIFTS - 1) // N_SHIFTS
     ends = np.cumsum(n_shifts + 1)

@@ -19,22 +19,22 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.checkpoint import Checkpoint, array_shapes
-from preludio.engine.native.library import Config, Outcome, available, library, refuse
-from preludio.engine.native.room import Draw, Room
+from preludio.engine.native.library import Config, Outcome, available, library, raise_for_outcome
+from preludio.engine.native.step_buffers import SamplerParameters, StepBuffers
 from preludio.errors import RequestError
 from preludio.processors import usable_cores
 
 Floats = npt.NDArray[np.float32]
 IdBatch = npt.NDArray[np.integer[Any]]
 
-__all__ = ["PRECISIONS", "NativeEngine", "NativeSession", "Reading", "available", "default_threads", "draw_one"]
+__all__ = ["PRECISIONS", "MemoryReader", "NativeEngine", "NativeSession", "available", "default_threads", "sample_one"]
 
 PRECISIONS = ("float32", "bfloat16", "int8")
 BLOCK = 256  # tokens that go through the network at once, of all sequences together
-MOST_THREADS = 64
-MOST_USEFUL_THREADS = 4  # a step waits for memory, and a few cores read all that it gives
-MOST_SEQUENCES = 2**20  # of a session: C counts their pages and ids with 32 bits
-MOST_BYTES = 2**62
+MAX_THREADS = 64
+MAX_USEFUL_THREADS = 4  # a step waits for memory, and a few cores read all that it gives
+MAX_SEQUENCES = 2**20  # of a session: C counts their pages and ids with 32 bits
+MAX_BYTES = 2**62
 
 
 class NativeEngine:
@@ -50,8 +50,8 @@ class NativeEngine:
         self._library = library()
         if precision not in PRECISIONS:
             raise RequestError(f"no precision {precision!r}: choose one of {', '.join(PRECISIONS)}")
-        if threads is not None and not 1 <= threads <= MOST_THREADS:
-            raise RequestError(f"threads must be from 1 to {MOST_THREADS}, not {threads!r}")
+        if threads is not None and not 1 <= threads <= MAX_THREADS:
+            raise RequestError(f"threads must be from 1 to {MAX_THREADS}, not {threads!r}")
         if not self._library.has_instructions(instructions.encode()):
             raise RequestError(f"this processor has no {instructions!r}: leave the choice to the engine")
         self.config = checkpoint.config
@@ -75,13 +75,13 @@ class NativeEngine:
         n_relations = shapes["relations"][0] if config.relations else 0
         c_config, why = Config(shapes["embedding"][0], *sizes, n_relations), ctypes.c_int()
         wanted = ctypes.byref(c_config), pointers, PRECISIONS.index(self.precision), instructions.encode(), self.threads
-        return int(self._library.engine_open(*wanted, ctypes.byref(why)) or refuse(why.value))
+        return int(self._library.engine_open(*wanted, ctypes.byref(why)) or raise_for_outcome(why.value))
 
     def session(self, batch: int = 1) -> NativeSession:
         """Starts `batch` empty sequences."""
-        if not 1 <= batch <= MOST_SEQUENCES:
+        if not 1 <= batch <= MAX_SEQUENCES:
             raise AssertionError(f"a batch of {batch}")
-        handle = self._library.session_open(self._handle, batch) or refuse(Outcome.NO_MEMORY)
+        handle = self._library.session_open(self._handle, batch) or raise_for_outcome(Outcome.NO_MEMORY)
         return NativeSession(self, handle, batch)
 
     def step_bytes(self, context: int, batch: int = 1) -> int:
@@ -100,8 +100,8 @@ class NativeSession:
         self._close = weakref.finalize(self, _close_session, engine, handle)
         self._close.atexit = False
         self._vocabulary = array_shapes(engine.config)["embedding"][0]
-        self._room = room = Room(batch, self._vocabulary)  # for steps
-        self._draw = functools.partial(self._library.session_draw, handle, room.at_choices, room.at_ids)
+        self._buffers = buffers = StepBuffers(batch, self._vocabulary)  # for steps
+        self._draw = functools.partial(self._library.session_draw, handle, buffers.choices_address, buffers.ids_address)
 
     @property
     def position(self) -> int:
@@ -112,42 +112,44 @@ class NativeSession:
         return int(self._library.session_rewindable(self._handle))
 
     def feed(self, ids: IdBatch) -> Floats:
-        return self._blocks(ids, wants_all=False)[-1]
+        return self._blocks(ids, return_all=False)[-1]
 
     def feed_all(self, ids: IdBatch) -> Floats:
-        return np.concatenate(self._blocks(ids, wants_all=True), axis=1)
+        return np.concatenate(self._blocks(ids, return_all=True), axis=1)
 
     def step(self, ids: IdBatch) -> Floats:
-        with self._room as room:
-            room.put_ids(ids.tolist())
-            outcome = self._library.session_feed(self._handle, room.at_ids, 1, False, room.at_logits)
+        with self._buffers as buffers:
+            buffers.put_ids(ids.tolist())
+            outcome = self._library.session_feed(self._handle, buffers.ids_address, 1, False, buffers.logits_address)
             if outcome:
-                refuse(outcome)
-            return room.logits.copy()
+                raise_for_outcome(outcome)
+            return buffers.logits.copy()
 
-    def begin(self, ids: Sequence[int]) -> None:
-        with self._room as room:
-            room.put_ids(ids)
-            outcome = self._library.session_begin(self._handle, room.at_ids)
+    def begin_step(self, ids: Sequence[int]) -> None:
+        with self._buffers as buffers:
+            buffers.put_ids(ids)
+            outcome = self._library.session_begin(self._handle, buffers.ids_address)
             if outcome:
-                refuse(outcome)
+                raise_for_outcome(outcome)
 
-    def draw(self, draws: Sequence[Draw]) -> list[int]:
-        with self._room as room:
-            room.put(draws)
+    def draw(self, samplers: Sequence[SamplerParameters]) -> list[int]:
+        with self._buffers as buffers:
+            buffers.put_samplers(samplers)
             outcome = self._draw()
             if outcome:
-                refuse(outcome)
-            drawn: list[int] = room.ids[:]
+                raise_for_outcome(outcome)
+            drawn: list[int] = buffers.ids[:]
             return drawn
 
     def fork(self, rows: Sequence[int]) -> NativeSession:
         """Shares the cache: what two sequences have in common is there once, until one of them writes on in its last part."""
         chosen = np.array(rows, dtype=np.int32)
-        if chosen.ndim != 1 or not 1 <= len(chosen) <= MOST_SEQUENCES or chosen.min() < 0 or chosen.max() >= self.batch:
+        if chosen.ndim != 1 or not 1 <= len(chosen) <= MAX_SEQUENCES or chosen.min() < 0 or chosen.max() >= self.batch:
             raise AssertionError(f"rows {rows} of {self.batch}")
         why = ctypes.c_int()
-        handle = self._library.session_fork(self._handle, chosen.ctypes.data, len(chosen), ctypes.byref(why)) or refuse(why.value)
+        handle = self._library.session_fork(self._handle, chosen.ctypes.data, len(chosen), ctypes.byref(why)) or raise_for_outcome(
+            why.value
+        )
         return NativeSession(self.engine, handle, len(chosen))
 
     def rewind(self, n: int) -> None:
@@ -155,46 +157,46 @@ class NativeSession:
         if outcome == Outcome.TOO_FAR:
             raise AssertionError(f"cannot take back {n} ids, only {self.rewindable}")
         if outcome:
-            refuse(outcome)
+            raise_for_outcome(outcome)
 
-    def _blocks(self, ids: IdBatch, wants_all: bool) -> list[Floats]:
+    def _blocks(self, ids: IdBatch, return_all: bool) -> list[Floats]:
         """Blocks, so that Ctrl-C is heard between them."""
         if ids.ndim != 2 or ids.shape[0] != self.batch or ids.shape[1] < 1:
             raise AssertionError(f"ids of shape {ids.shape} for a batch of {self.batch}")
         n = max(1, BLOCK // self.batch)
-        return [self._feed(ids[:, start : start + n], wants_all) for start in range(0, ids.shape[1], n)]
+        return [self._feed(ids[:, start : start + n], return_all) for start in range(0, ids.shape[1], n)]
 
-    def _feed(self, ids: IdBatch, wants_all: bool) -> Floats:
+    def _feed(self, ids: IdBatch, return_all: bool) -> Floats:
         rows = np.ascontiguousarray(ids, dtype=np.int32)
         batch, n = rows.shape
-        logits = np.empty((batch, n, self._vocabulary) if wants_all else (batch, self._vocabulary), dtype=np.float32)
-        outcome = self._library.session_feed(self._handle, rows.ctypes.data, n, wants_all, logits.ctypes.data)
+        logits = np.empty((batch, n, self._vocabulary) if return_all else (batch, self._vocabulary), dtype=np.float32)
+        outcome = self._library.session_feed(self._handle, rows.ctypes.data, n, return_all, logits.ctypes.data)
         if outcome:
-            refuse(outcome)
+            raise_for_outcome(outcome)
         return logits
 
 
 def default_threads() -> int:
     """Return how many threads a step is worth: one for each core that this process may use, at most four."""
-    return min(MOST_USEFUL_THREADS, usable_cores())
+    return min(MAX_USEFUL_THREADS, usable_cores())
 
 
-def draw_one(logits: Floats, draw: Draw) -> int:
+def sample_one(logits: Floats, draw: SamplerParameters) -> int:
     """logits (n,) of a step made before -> an id."""
-    row, room = np.ascontiguousarray(logits, dtype=np.float32), Room(1, len(logits))
-    room.put([draw])
-    drawn: int = library().draw(row.ctypes.data, len(row), room.at_choices)
-    return drawn if drawn >= 0 else refuse(Outcome.NONE_ALLOWED)
+    row, buffers = np.ascontiguousarray(logits, dtype=np.float32), StepBuffers(1, len(logits))
+    buffers.put_samplers([draw])
+    drawn: int = library().draw(row.ctypes.data, len(row), buffers.choices_address)
+    return drawn if drawn >= 0 else raise_for_outcome(Outcome.NONE_ALLOWED)
 
 
-class Reading:
+class MemoryReader:
     """So many bytes, to be read again and again: how fast can this machine?"""
 
     def __init__(self, n_bytes: int) -> None:
-        if not 1 <= n_bytes <= MOST_BYTES:
+        if not 1 <= n_bytes <= MAX_BYTES:
             raise AssertionError(f"{n_bytes} bytes to read")
         self._library = library()
-        self._handle = self._library.reading_open(n_bytes) or refuse(Outcome.NO_MEMORY)
+        self._handle = self._library.reading_open(n_bytes) or raise_for_outcome(Outcome.NO_MEMORY)
         weakref.finalize(self, self._library.reading_close, self._handle).atexit = False
 
     def run(self, threads: int, repeats: int = 1) -> int:

@@ -82,7 +82,7 @@ def available() -> bool:
     return True
 
 
-def refuse(outcome: int) -> NoReturn:
+def raise_for_outcome(outcome: int) -> NoReturn:
     """Raises what a refusal means. All but memory are faults of the caller."""
     if outcome == Outcome.NO_MEMORY:
         raise MemoryError("the engine has no more memory")

@@ -7,23 +7,23 @@ docs/evaluation.md says what each figure is. It needs a composer and a corpus, n
 """
 
 from preludio.evaluate.music import page, summary
-from preludio.evaluate.music.composed import INDEX, Store, compose_missing, jobs, origin, total_seconds
+from preludio.evaluate.music.composed_pieces import INDEX, PieceFolder, compose_batches, compose_missing, piece_origin, total_seconds
 from preludio.evaluate.music.excerpts import real_music
-from preludio.evaluate.music.measure import Corpus, Music, Report, measure
+from preludio.evaluate.music.measure import ComposedMusic, ReferenceCorpus, Report, measure
 from preludio.evaluate.music.settings import Settings
 
 __all__ = [
     "INDEX",
-    "Corpus",
-    "Music",
+    "ComposedMusic",
+    "PieceFolder",
+    "ReferenceCorpus",
     "Report",
     "Settings",
-    "Store",
+    "compose_batches",
     "compose_missing",
-    "jobs",
     "measure",
-    "origin",
     "page",
+    "piece_origin",
     "real_music",
     "summary",
     "total_seconds",

@@ -22,7 +22,7 @@ SMALL_WIDTH, SMALL_HEIGHT = 320, 150
 BINS = 24
 
 
-class Mark(NamedTuple):
+class EstimateDot(NamedTuple):
     """A figure in a row: `kind` is a CSS class."""
 
     kind: str
@@ -30,7 +30,7 @@ class Mark(NamedTuple):
     estimate: Estimate
 
 
-def dots(title: str, rows: Mapping[str, Sequence[Mark]], scale: tuple[float, float], line: float | None = None) -> str:
+def dots(title: str, rows: Mapping[str, Sequence[EstimateDot]], scale: tuple[float, float], line: float | None = None) -> str:
     """Estimates as dots with intervals, one row a figure, all on one linear scale; what lies outside is drawn at its end.
 
     Args:
@@ -48,7 +48,7 @@ def dots(title: str, rows: Mapping[str, Sequence[Mark]], scale: tuple[float, flo
     return _figure(title, f"{len(rows)} figures", [*_key(kinds), *shapes], WIDTH, height)
 
 
-def _dot(mark: Mark, y: float, scale: tuple[float, float]) -> str:
+def _dot(mark: EstimateDot, y: float, scale: tuple[float, float]) -> str:
     value, low, high = mark.estimate
     if math.isnan(value):
         return ""

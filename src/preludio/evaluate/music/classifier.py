@@ -23,7 +23,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 WINDOW_MS = 8_000
-FEWEST_NOTES = 4  # a window with fewer says nothing, and is left out
+MIN_NOTES = 4  # a window with fewer says nothing, and is left out
 HIDDEN = 24
 STEPS, BATCH, RATE, DECAY = 1500, 64, 3e-3, 3e-3
 RESAMPLES = 200
@@ -47,19 +47,19 @@ def windows(performances: Sequence[Performance]) -> Windows:
     rows, pieces = [], []
     for number, performance in enumerate(performances):
         for events in _cut(performance):
-            rows.append(described(events))
+            rows.append(window_features(events))
             pieces.append(number)
     return Windows(np.array(rows) if rows else np.empty((0, 0)), np.array(pieces, dtype=np.int64))
 
 
-def _cut(performance: Performance) -> Iterator[f.Events]:
+def _cut(performance: Performance) -> Iterator[f.NoteColumns]:
     for start_ms in range(0, performance.duration_ms - WINDOW_MS + 1, WINDOW_MS):
-        events = f.Events.of(crop(performance, start_ms, start_ms + WINDOW_MS))
-        if len(events) >= FEWEST_NOTES:
+        events = f.NoteColumns.of(crop(performance, start_ms, start_ms + WINDOW_MS))
+        if len(events) >= MIN_NOTES:
             yield events
 
 
-def described(events: f.Events) -> Floats:
+def window_features(events: f.NoteColumns) -> Floats:
     """A window as a vector: the figures, the histograms but for what depends on the key, and lengths by register."""
     figures = [figure.of(events) for figure in (*f.FIGURES, *f.TAILS)]
     histograms = [of(events) for of in (f.intervals, f.gaps, f.lengths, f.velocities, f.chord_sizes)]
@@ -134,7 +134,7 @@ def auc(composed: Floats, real: Floats, composed_weights: Floats | None = None, 
     return float(ours @ (less + as_much) / (2 * ours.sum() * theirs.sum()))
 
 
-class Verdicts(NamedTuple):
+class ClassifierOutputs(NamedTuple):
     """Outputs on windows that were not trained on, and of which piece each is: (n,), (n,) of composed pieces and of held-out real ones.
 
     One entry for each fold: outputs of networks that learned from other pieces are not compared.
@@ -153,7 +153,6 @@ class Verdicts(NamedTuple):
                 found.append(auc(ours, theirs, our_weights, their_weights))
         return float(np.mean(found)) if found else float("nan")
 
-
     def estimate(self, seed: int) -> Estimate:
         """The AUC, and 1.96 deviations of a bootstrap over pieces to either side."""
         n_ours, n_theirs = (1 + max((int(piece.max()) for _, piece in part), default=0) for part in self)
@@ -166,10 +165,10 @@ class Verdicts(NamedTuple):
         return Estimate(value, max(0.0, value - reach), min(1.0, value + reach))
 
 
-def cross_checked(composed: Windows, training: Windows, held_out: Windows, seed: int) -> Verdicts:
+def cross_validated(composed: Windows, training: Windows, held_out: Windows, seed: int) -> ClassifierOutputs:
     """Trained on each half of the composed pieces and asked about the other."""
     pieces = np.arange(int(composed.piece.max(initial=0)) + 1)
-    verdicts = Verdicts([], [])
+    verdicts = ClassifierOutputs([], [])
     for fold in (0, 1):
         learned, asked = (composed.of(pieces % 2 == part) for part in (fold, 1 - fold))
         if not (len(learned.piece) and len(asked.piece) and len(training.piece) and len(held_out.piece)):

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.evaluate.figures import Estimate
-from preludio.evaluate.music.features import FIGURES, HISTOGRAMS, TAILS, Events, Figure
+from preludio.evaluate.music.features import FIGURES, HISTOGRAMS, TAILS, Figure, NoteColumns
 from preludio.evaluate.music.overlap import Comparison, Overlap, overlap
 from preludio.evaluate.music.structure import STRUCTURE
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-Progress = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 ALL_FIGURES: tuple[Figure, ...] = (*FIGURES, *TAILS, *STRUCTURE)
 OVERLAP_DRAWS = 50  # their deviation gives the interval
@@ -34,20 +34,20 @@ SPLITS = 20  # of real music into halves
 Z = 1.96  # deviations to either side hold 95 %
 
 
-class Sets(NamedTuple):
+class PieceSets(NamedTuple):
     """What is compared.
 
     ours: takes; each holds one piece for each piece of the reference if `paired` (continuations of the same prompts), else any.
     reference, second: real music, the second of other performances.
     """
 
-    ours: Sequence[Sequence[Events]]
-    reference: Sequence[Events]
-    second: Sequence[Events]
+    ours: Sequence[Sequence[NoteColumns]]
+    reference: Sequence[NoteColumns]
+    second: Sequence[NoteColumns]
     paired: bool
 
 
-class Pair(NamedTuple):
+class FigurePair(NamedTuple):
     """A figure of our pieces and of real ones, means over pieces; ours over theirs, and ours less theirs."""
 
     ours: Estimate
@@ -59,7 +59,7 @@ class Pair(NamedTuple):
         return {name: estimate.to_json() for name, estimate in self._asdict().items()}
 
 
-class Likeness(NamedTuple):
+class OverlapEstimate(NamedTuple):
     """Overlap with real music, and that of two halves of real music."""
 
     area: Estimate
@@ -72,7 +72,7 @@ class Likeness(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Compared:
+class ComparisonResult:
     """One kind of pieces beside real ones.
 
     Attributes:
@@ -85,9 +85,9 @@ class Compared:
 
     n_ours: int
     n_real: int
-    values: Mapping[str, Likeness]
-    distances: Mapping[str, Likeness]
-    figures: Mapping[str, Pair]
+    values: Mapping[str, OverlapEstimate]
+    distances: Mapping[str, OverlapEstimate]
+    figures: Mapping[str, FigurePair]
     each: Mapping[str, tuple[Floats, Floats]]
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Compared:
         }
 
 
-def compare(sets: Sets, seed: int, progress: Progress | None = None, draws: int | None = None) -> Compared:
+def compare(sets: PieceSets, seed: int, progress: ProgressCallback | None = None, draws: int | None = None) -> ComparisonResult:
     """All figures and overlaps.
 
     Args:
@@ -112,20 +112,20 @@ def compare(sets: Sets, seed: int, progress: Progress | None = None, draws: int 
     values, distances = _Overlaps.of(sets, _by_values, seed, n), _Overlaps.of(sets, _by_distances, seed, n)
     by_value = values.likenesses([figure.name for figure in FIGURES], _part(progress, 0.0, 0.3))
     by_distance = distances.likenesses(list(distances.reference), _part(progress, 0.3, 0.7))
-    figures = {name: pair(_by_prompt(ours, sets), real, seed) for name, (ours, real) in each.items()}
-    return Compared(sum(map(len, sets.ours)), len(sets.reference), by_value, by_distance, figures, each)
+    figures = {name: figure_pair(_by_prompt(ours, sets), real, seed) for name, (ours, real) in each.items()}
+    return ComparisonResult(sum(map(len, sets.ours)), len(sets.reference), by_value, by_distance, figures, each)
 
 
-def _part(progress: Progress | None, begin: float, length: float) -> Progress | None:
+def _part(progress: ProgressCallback | None, begin: float, length: float) -> ProgressCallback | None:
     return None if progress is None else lambda share: progress(begin + length * share)
 
 
-def _of_each(sets: Sets, figure: Figure) -> tuple[Floats, Floats]:
+def _of_each(sets: PieceSets, figure: Figure) -> tuple[Floats, Floats]:
     ours = [figure.of(piece) for take in sets.ours for piece in take]
     return np.array(ours), np.array([figure.of(piece) for piece in sets.reference])
 
 
-def _by_prompt(ours: Floats, sets: Sets) -> Floats:
+def _by_prompt(ours: Floats, sets: PieceSets) -> Floats:
     """Takes of one prompt are not independent: their mean stands for them, and prompts are drawn."""
     return ours.reshape(len(sets.ours), -1).mean(axis=0) if sets.paired else ours
 
@@ -158,12 +158,12 @@ class _Overlaps:
     draws: int
 
     @classmethod
-    def of(cls, sets: Sets, by: _Compare, seed: int, draws: int) -> _Overlaps:
+    def of(cls, sets: PieceSets, by: _Compare, seed: int, draws: int) -> _Overlaps:
         n = min(len(sets.reference), len(sets.second), *map(len, sets.ours))
         ours = [_features(take[:n]) for take in sets.ours]
         return cls(ours, _features(sets.reference[:n]), _features(sets.second[:n]), sets.paired, by, seed, draws)
 
-    def likenesses(self, names: Sequence[str], progress: Progress | None) -> dict[str, Likeness]:
+    def likenesses(self, names: Sequence[str], progress: ProgressCallback | None) -> dict[str, OverlapEstimate]:
         found: dict[str, tuple[Floats, Floats]] = {}
         for number, name in enumerate(names):
             found[name] = self._ours(name), self._halves(name)
@@ -203,14 +203,14 @@ class _Overlaps:
         return np.array(rows)
 
 
-def _features(pieces: Sequence[Events]) -> dict[str, Floats]:
+def _features(pieces: Sequence[NoteColumns]) -> dict[str, Floats]:
     found = {figure.name: np.array([[figure.of(one)] for one in pieces]) for figure in FIGURES}
     return found | {name: np.array([of(one) for one in pieces]) for name, of in HISTOGRAMS.items()}
 
 
-def _likeness(ours: Floats, halves: Floats) -> Likeness:
+def _likeness(ours: Floats, halves: Floats) -> OverlapEstimate:
     areas, divergences = ([_by_deviation(rows[:, column], most) for rows in (ours, halves)] for column, most in enumerate((1.0, math.inf)))
-    return Likeness(areas[0], areas[1], divergences[0], divergences[1])
+    return OverlapEstimate(areas[0], areas[1], divergences[0], divergences[1])
 
 
 def _by_deviation(rows: Floats, most: float) -> Estimate:
@@ -233,7 +233,7 @@ def _counts(rng: np.random.Generator, n: int) -> Floats:
 # --- means ------------------------------------------------------------------------------------------------------------------------
 
 
-def pair(ours: Floats, real: Floats, seed: int, *, paired: bool = False) -> Pair:
+def figure_pair(ours: Floats, real: Floats, seed: int, *, paired: bool = False) -> FigurePair:
     """Means over pieces, those left out whose figure is no number (a return at a lag that the piece is too short for).
 
     Args:
@@ -243,7 +243,7 @@ def pair(ours: Floats, real: Floats, seed: int, *, paired: bool = False) -> Pair
     drawn = [_drawn_means(ours, [seed, 0]), _drawn_means(real, [seed, 0 if paired else 1])]
     means = [float(values.mean()) if len(values) else math.nan for values in (ours, real)]
     first, second = (_by_quantiles(mean, draws) for mean, draws in zip(means, drawn, strict=True))
-    return Pair(first, second, _ratio(means, drawn), _by_quantiles(means[0] - means[1], drawn[0] - drawn[1]))
+    return FigurePair(first, second, _ratio(means, drawn), _by_quantiles(means[0] - means[1], drawn[0] - drawn[1]))
 
 
 def _ratio(means: Sequence[float], drawn: Sequence[Floats]) -> Estimate:

@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from preludio.evaluate.music.compare import Pair, pair
-from preludio.evaluate.originality import KnownRuns, Run, strikes, struck
-from preludio.evaluate.pieces import Pieces
+from preludio.evaluate.music.compare import FigurePair, figure_pair
+from preludio.evaluate.originality import KnownRuns, SharedRun, onset_pitches, onset_pitches_of_ids
+from preludio.evaluate.pieces import TokenisedPieces
 from preludio.performance import Performance
 from preludio.tokens import Ids
 
-Progress = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 LENGTHS = (8, 12, 16, 24)  # strikes
-MOST_COPIES = 10  # that are named
+MAX_COPIES = 10  # that are named
 
 
-class Copy(NamedTuple):
+class CopiedRun(NamedTuple):
     """A run of our piece number `piece`: so many strikes from strike number `start` on are also in the training piece `known`."""
 
     piece: int
@@ -39,11 +39,11 @@ class Copying(NamedTuple):
     copies: our longest ones.
     """
 
-    longest: Pair
+    longest: FigurePair
     most: tuple[int, int]
-    shares: Mapping[int, Pair]
+    shares: Mapping[int, FigurePair]
     each: tuple[Sequence[int], Sequence[int]]
-    copies: Sequence[Copy]
+    copies: Sequence[CopiedRun]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -57,15 +57,15 @@ class Copying(NamedTuple):
 def copying(
     ours: Mapping[str, Sequence[Performance]],
     real: Mapping[str, Sequence[Performance]],
-    training: Pieces,
+    training: TokenisedPieces,
     seed: int,
-    progress: Progress | None = None,
+    progress: ProgressCallback | None = None,
 ) -> dict[str, Copying]:
     """For each kind of pieces, ours and real ones of the same names of kinds: one pass over the training split answers for all."""
     groups = [group for kind in ours for group in (ours[kind], real[kind])]
     names: list[str] = []
-    runs = KnownRuns([strikes(piece) for group in groups for piece in group])
-    runs.search((struck(ids) for ids in _named(training, names)), progress)
+    runs = KnownRuns([onset_pitches(piece) for group in groups for piece in group])
+    runs.search((onset_pitches_of_ids(ids) for ids in _named(training, names)), progress)
     all_runs, shares = runs.runs(), {length: runs.shares(length) for length in LENGTHS}
     ends = np.cumsum([0, *map(len, groups)]).tolist()
     parts = [slice(*both) for both in pairwise(ends)]
@@ -75,18 +75,22 @@ def copying(
     }
 
 
-def _named(training: Pieces, names: list[str]) -> Iterator[Ids]:
+def _named(training: TokenisedPieces, names: list[str]) -> Iterator[Ids]:
     for piece in training:
         names.append(piece.name)
         yield piece.ids
 
 
 def _of(
-    ours: Sequence[Run], real: Sequence[Run], shares: Mapping[int, tuple[Sequence[float], Sequence[float]]], names: Sequence[str], seed: int
+    ours: Sequence[SharedRun],
+    real: Sequence[SharedRun],
+    shares: Mapping[int, tuple[Sequence[float], Sequence[float]]],
+    names: Sequence[str],
+    seed: int,
 ) -> Copying:
     longest, theirs = ([run.length for run in runs] for runs in (ours, real))
-    first = sorted(range(len(ours)), key=lambda number: -longest[number])[:MOST_COPIES]
-    copies = [Copy(number, ours[number].length, ours[number].start, names[ours[number].known]) for number in first if longest[number]]
-    by_length = {length: pair(np.array(mine), np.array(other), seed) for length, (mine, other) in shares.items()}
+    first = sorted(range(len(ours)), key=lambda number: -longest[number])[:MAX_COPIES]
+    copies = [CopiedRun(number, ours[number].length, ours[number].start, names[ours[number].known]) for number in first if longest[number]]
+    by_length = {length: figure_pair(np.array(mine), np.array(other), seed) for length, (mine, other) in shares.items()}
     most = max(longest, default=0), max(theirs, default=0)
-    return Copying(pair(np.array(longest, float), np.array(theirs, float), seed), most, by_length, (longest, theirs), copies)
+    return Copying(figure_pair(np.array(longest, float), np.array(theirs, float), seed), most, by_length, (longest, theirs), copies)

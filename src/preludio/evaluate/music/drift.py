@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from preludio.evaluate.music.compare import Pair, pair
-from preludio.evaluate.music.features import FIGURES, TAILS, Events, Figure
+from preludio.evaluate.music.compare import FigurePair, figure_pair
+from preludio.evaluate.music.features import FIGURES, TAILS, Figure, NoteColumns
 from preludio.evaluate.music.structure import STRUCTURE
 from preludio.performance import Performance, crop
 
-Progress = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 DRIFTING: tuple[Figure, ...] = (*FIGURES, *TAILS, *STRUCTURE)
 
@@ -22,8 +22,8 @@ class Drift(NamedTuple):
 
     n_ours: int
     n_real: int
-    ours: Mapping[str, Pair]
-    real: Mapping[str, Pair]
+    ours: Mapping[str, FigurePair]
+    real: Mapping[str, FigurePair]
 
     def to_json(self) -> dict[str, Any]:
         sides = {"ours": self.ours, "real": self.real}
@@ -31,11 +31,11 @@ class Drift(NamedTuple):
         return {"pieces": self.n_ours, "real_pieces": self.n_real} | named
 
 
-def _named(quarters: Pair) -> dict[str, Any]:
+def _named(quarters: FigurePair) -> dict[str, Any]:
     return dict(zip(("last", "first", "ratio", "difference"), quarters.to_json().values(), strict=True))
 
 
-def drift(ours: Sequence[Performance], real: Sequence[Performance], seed: int, progress: Progress | None = None) -> Drift:
+def drift(ours: Sequence[Performance], real: Sequence[Performance], seed: int, progress: ProgressCallback | None = None) -> Drift:
     """Of pieces of any length; one that ended early has shorter quarters. `progress` hears how many pieces are done."""
     found = []
     done = 0
@@ -50,14 +50,14 @@ def drift(ours: Sequence[Performance], real: Sequence[Performance], seed: int, p
     return Drift(len(ours), len(real), found[0], found[1])
 
 
-def ends(piece: Performance) -> tuple[Events, Events]:
+def ends(piece: Performance) -> tuple[NoteColumns, NoteColumns]:
     """A piece's last quarter and its first."""
     quarter = piece.duration_ms // 4
     last = crop(piece, piece.duration_ms - quarter)
-    return Events.of(last), Events.of(crop(piece, 0, quarter))
+    return NoteColumns.of(last), NoteColumns.of(crop(piece, 0, quarter))
 
 
-def _of(figure: Figure, quarters: Sequence[tuple[Events, Events]], seed: int) -> Pair:
+def _of(figure: Figure, quarters: Sequence[tuple[NoteColumns, NoteColumns]], seed: int) -> FigurePair:
     values = np.array([[figure.of(quarter) for quarter in both] for both in quarters]).reshape(-1, 2)
     values = values[np.isfinite(values).all(axis=1)]
-    return pair(values[:, 0], values[:, 1], seed, paired=True)
+    return figure_pair(values[:, 0], values[:, 1], seed, paired=True)

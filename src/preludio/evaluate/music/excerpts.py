@@ -16,11 +16,11 @@ import numpy as np
 
 from preludio.errors import PreludioError, PreludioWarning
 from preludio.evaluate.music.settings import Settings
-from preludio.evaluate.pieces import Pieces
+from preludio.evaluate.pieces import TokenisedPieces
 from preludio.performance import STEP_MS, Performance, crop
 from preludio.tokens import decode
 
-Progress = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class RealMusic:
     long: list[Excerpt] = field(default_factory=list)
 
 
-def real_music(pieces: Pieces, settings: Settings, progress: Progress | None = None) -> RealMusic:
+def real_music(pieces: TokenisedPieces, settings: Settings, progress: ProgressCallback | None = None) -> RealMusic:
     """Draws the excerpts of a split.
 
     Warns:
@@ -57,7 +57,7 @@ def real_music(pieces: Pieces, settings: Settings, progress: Progress | None = N
     Raises:
         PreludioError: fewer than four performances are long enough.
     """
-    wanted = 2 * max(settings.prompts, settings.pieces)
+    batches = 2 * max(settings.prompts, settings.pieces)
     begins, continued, long = [], [], []
     for number, (name, performance) in enumerate(_drawn(pieces, settings.seed), 1):
         if performance.duration_ms >= settings.milliseconds:
@@ -68,13 +68,15 @@ def real_music(pieces: Pieces, settings: Settings, progress: Progress | None = N
             long.append(Excerpt(name, crop(performance, 0, round(1000 * settings.long_seconds))))
         if progress is not None:
             progress(number)
-        if min(len(begins), len(continued)) >= wanted and len(long) >= settings.long_pieces:
+        if min(len(begins), len(continued)) >= batches and len(long) >= settings.long_pieces:
             break
-    _require(continued, pieces.where, settings, wanted)
+    _require(continued, pieces.where, settings, batches)
     return RealMusic(_halves(begins, settings.pieces), _halves(continued, settings.prompts), long[: max(settings.long_pieces, 32)])
 
 
-def first_minutes(pieces: Pieces, n: int, settings: Settings, progress: Progress | None = None) -> tuple[list[Excerpt], list[Excerpt]]:
+def first_minutes(
+    pieces: TokenisedPieces, n: int, settings: Settings, progress: ProgressCallback | None = None
+) -> tuple[list[Excerpt], list[Excerpt]]:
     """(beginnings, continuations) of n performances of a split, for what is trained on it; as many as there are."""
     begins, continued = [], []
     for number, (name, performance) in enumerate(_drawn(pieces, settings.seed), 1):
@@ -88,7 +90,7 @@ def first_minutes(pieces: Pieces, n: int, settings: Settings, progress: Progress
     return begins, continued
 
 
-def _drawn(pieces: Pieces, seed: int) -> Iterator[tuple[str, Performance]]:
+def _drawn(pieces: TokenisedPieces, seed: int) -> Iterator[tuple[str, Performance]]:
     order = np.random.default_rng(seed).permutation(len(pieces))
     for piece in replace(pieces, numbers=[pieces.numbers[place] for place in order]):
         yield piece.name, decode(piece.ids)
@@ -112,13 +114,13 @@ def _halves(excerpts: list[Excerpt], n: int) -> tuple[list[Excerpt], list[Excerp
     return excerpts[:n], excerpts[n : 2 * n]
 
 
-def _require(continued: list[Excerpt], where: str, settings: Settings, wanted: int) -> None:
+def _require(continued: list[Excerpt], where: str, settings: Settings, batches: int) -> None:
     least = settings.seconds + settings.prompt_seconds
     if len(continued) < 4:
         raise PreludioError(f"{where}: {len(continued)} performances last {least:g} s; four are needed: use more music or fewer seconds")
-    if len(continued) < wanted:
+    if len(continued) < batches:
         warnings.warn(
-            f"{where}: {len(continued):,} performances last {least:g} s, and {wanted:,} are wanted: {len(continued) // 2:,} in each half",
+            f"{where}: {len(continued):,} performances last {least:g} s, and {batches:,} are wanted: {len(continued) // 2:,} in each half",
             PreludioWarning,
             stacklevel=3,
         )

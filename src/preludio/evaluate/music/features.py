@@ -30,7 +30,7 @@ VELOCITY_BINS = 16
 
 
 @dataclass(frozen=True)
-class Events:
+class NoteColumns:
     """A performance's notes as columns, sorted by onset, then pitch. Times in ms."""
 
     onset: Integers
@@ -40,7 +40,7 @@ class Events:
     duration: int  # of the performance
 
     @classmethod
-    def of(cls, performance: Performance) -> Events:
+    def of(cls, performance: Performance) -> NoteColumns:
         notes = performance.notes
         onset, offset, pitch, velocity = (notes[name].astype(np.int64) for name in ("onset_ms", "offset_ms", "pitch", "velocity"))
         return cls(onset, offset, pitch, velocity, performance.duration_ms)
@@ -84,26 +84,26 @@ class Events:
 # --- figures ----------------------------------------------------------------------------------------------------------------------
 
 
-def notes_a_second(events: Events) -> float:
+def notes_a_second(events: NoteColumns) -> float:
     return 1000 * len(events) / events.duration if events.duration else 0.0
 
 
-def keys_sounding(events: Events) -> float:
+def keys_sounding(events: NoteColumns) -> float:
     """Mean over the piece's time."""
     return float(events.length.sum() / events.duration) if events.duration else 0.0
 
 
-def most_keys_at_once(events: Events) -> float:
+def most_keys_at_once(events: NoteColumns) -> float:
     return float(events.sounding[1].max(initial=0))
 
 
-def time_with_many_keys(events: Events) -> float:
+def time_with_many_keys(events: NoteColumns) -> float:
     """Milliseconds in which more than MANY_KEYS keys sound."""
     times, keys = events.sounding
     return float(np.diff(times)[keys[:-1] > MANY_KEYS].sum())
 
 
-def overlaps(events: Events) -> float:
+def overlaps(events: NoteColumns) -> float:
     """How many later chords are struck while a note sounds, mean: near 0 for a dry line, high where the pedal is held."""
     if not len(events):
         return 0.0
@@ -111,14 +111,14 @@ def overlaps(events: Events) -> float:
     return float(np.maximum(begun - 1 - events.chord, 0).mean())
 
 
-def pitch_class_entropy(events: Events) -> float:
+def pitch_class_entropy(events: NoteColumns) -> float:
     """Bits, of strikes: at most log2 12 = 3.585."""
     shares = pitch_classes(events)
     shares = shares[shares > 0]
     return float(-(shares * np.log2(shares)).sum())
 
 
-def transition_entropy(events: Events) -> float:
+def transition_entropy(events: NoteColumns) -> float:
     """Bits, of which pitch class follows which among strikes: how far the next is from given once the last is known; at most log2 12."""
     pairs = pitch_class_transitions(events)
     pairs = pairs[pairs > 0]
@@ -128,13 +128,13 @@ def transition_entropy(events: Events) -> float:
     return float(max(0.0, entropy_of_pairs + (before * np.log2(before)).sum()))
 
 
-def densest_second(events: Events) -> float:
+def densest_second(events: NoteColumns) -> float:
     """The most strikes within 1,000 ms."""
     ends = np.searchsorted(events.onset, events.onset + 1000, side="left")
     return float((ends - np.arange(len(events))).max(initial=0))
 
 
-def longest_wait(events: Events) -> float:
+def longest_wait(events: NoteColumns) -> float:
     """Seconds from one strike to the next, or from the last strike to the end of the sound."""
     if not len(events):
         return 0.0
@@ -169,7 +169,7 @@ class Figure:
 
     name: str
     unit: str
-    of: Callable[[Events], float]
+    of: Callable[[NoteColumns], float]
 
 
 FIGURES = (
@@ -211,38 +211,38 @@ TAILS = (
 # --- histograms -------------------------------------------------------------------------------------------------------------------
 
 
-def pitch_classes(events: Events) -> Floats:
+def pitch_classes(events: NoteColumns) -> Floats:
     """Shares of strikes: (12,)."""
     return _shares(events.pitch % 12, 12)
 
 
-def pitch_class_transitions(events: Events) -> Floats:
+def pitch_class_transitions(events: NoteColumns) -> Floats:
     """Shares of pairs of neighbouring strikes, (from, to) as 12 from + to: (144,)."""
     classes = events.pitch % 12
     return _shares(12 * classes[:-1] + classes[1:], 144)
 
 
-def intervals(events: Events) -> Floats:
+def intervals(events: NoteColumns) -> Floats:
     """Shares of steps from strike to strike, from -24 to 24 semitones, what is wider at the ends: (49,)."""
     return _shares(np.clip(events.step, -WIDEST_STEP, WIDEST_STEP) + WIDEST_STEP, 2 * WIDEST_STEP + 1)
 
 
-def gaps(events: Events) -> Floats:
+def gaps(events: NoteColumns) -> Floats:
     """Shares of gaps between chords in octaves of time, under 14 ms to over 10 s: (12,)."""
     return _shares(np.digitize(events.gap, TIME_EDGES_MS), len(TIME_EDGES_MS) + 1)
 
 
-def lengths(events: Events) -> Floats:
+def lengths(events: NoteColumns) -> Floats:
     """Shares of note lengths in the same bins."""
     return _shares(np.digitize(events.length, TIME_EDGES_MS), len(TIME_EDGES_MS) + 1)
 
 
-def velocities(events: Events) -> Floats:
+def velocities(events: NoteColumns) -> Floats:
     """Shares of strikes by velocity, 8 velocities a bin: (16,)."""
     return _shares(events.velocity * VELOCITY_BINS // 128, VELOCITY_BINS)
 
 
-def chord_sizes(events: Events) -> Floats:
+def chord_sizes(events: NoteColumns) -> Floats:
     """Shares of chords of 1, 2 ... 8 and more keys: (8,)."""
     return _shares(np.minimum(np.bincount(events.chord), 8) - 1 if len(events) else events.pitch, 8)
 
@@ -252,7 +252,7 @@ def _shares(places: npt.NDArray[np.integer], n: int) -> Floats:
     return counts / max(1.0, float(counts.sum()))
 
 
-HISTOGRAMS: dict[str, Callable[[Events], Floats]] = {
+HISTOGRAMS: dict[str, Callable[[NoteColumns], Floats]] = {
     "pitch classes": pitch_classes,
     "pitch-class transitions": pitch_class_transitions,
     "intervals": intervals,

@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from preludio.evaluate.figures import Estimate
-from preludio.evaluate.music import classifier, releases
-from preludio.evaluate.music.compare import Compared, Sets, compare
-from preludio.evaluate.music.composed import Job, Store, measured_part
+from preludio.evaluate.music import classifier, release_calibration
+from preludio.evaluate.music.compare import ComparisonResult, PieceSets, compare
+from preludio.evaluate.music.composed_pieces import ComposeBatch, PieceFolder, measured_part
 from preludio.evaluate.music.copying import Copying, copying
 from preludio.evaluate.music.drift import Drift, drift
 from preludio.evaluate.music.excerpts import Excerpt, RealMusic, first_minutes
-from preludio.evaluate.music.features import Events
+from preludio.evaluate.music.features import NoteColumns
 from preludio.evaluate.music.settings import Settings
-from preludio.evaluate.pieces import Pieces
+from preludio.evaluate.pieces import TokenisedPieces
 from preludio.evaluate.score import EngineScore
 from preludio.performance import Performance
 
-Bars = Callable[[str, float], AbstractContextManager[Callable[[float], None]]]
+ProgressBars = Callable[[str, float], AbstractContextManager[Callable[[float], None]]]
 """(what is done, how much there is) -> a progress bar, called with how much is done."""
 
 TRAINING_PIECES = 128  # performances of the training split that the classifier learns real music from
@@ -28,7 +28,7 @@ KINDS = ("nothing", "continued", "long")
 
 
 @dataclass(frozen=True)
-class Music:
+class ComposedMusic:
     """Composed pieces: what was composed, without the prompts. `continued[take][prompt]`."""
 
     nothing: list[Performance]
@@ -36,10 +36,10 @@ class Music:
     long: list[Performance]
 
     @classmethod
-    def read(cls, wanted: Sequence[Job], store: Store, settings: Settings) -> Music:
+    def read(cls, batches: Sequence[ComposeBatch], store: PieceFolder, settings: Settings) -> ComposedMusic:
         """What the store has of the jobs."""
         found: dict[str, list[list[Performance]]] = {kind: [] for kind in KINDS}
-        for job in wanted:
+        for job in batches:
             found[job.names[0].partition("-")[0]].append(store.read(job))
         nothing = [measured_part(piece, settings, settings.seconds, prompted=False) for batch in found["nothing"] for piece in batch]
         long = [measured_part(piece, settings, settings.long_seconds, prompted=False) for batch in found["long"] for piece in batch]
@@ -47,7 +47,7 @@ class Music:
         return cls(nothing, [list(take) for take in zip(*by_prompt, strict=True)], long)
 
 
-class Corpus(NamedTuple):
+class ReferenceCorpus(NamedTuple):
     """What the pieces are compared with.
 
     Attributes:
@@ -56,17 +56,17 @@ class Corpus(NamedTuple):
     """
 
     real: RealMusic
-    held_out: Pieces
-    training: Pieces | None
+    held_out: TokenisedPieces
+    training: TokenisedPieces | None
 
 
 @dataclass(frozen=True)
 class Report:
     """Everything. What could not be measured is None."""
 
-    nothing: Compared
-    continued: Compared
-    let_gos: Mapping[str, Estimate]
+    nothing: ComparisonResult
+    continued: ComparisonResult
+    release_calibration: Mapping[str, Estimate]
     drift: Drift | None
     copying: Mapping[str, Copying] | None
     auc: Mapping[str, Estimate] | None
@@ -76,14 +76,16 @@ class Report:
         return {
             "from_nothing": self.nothing.to_json(),
             "continued": self.continued.to_json(),
-            "let_gos": {name: one.to_json() for name, one in self.let_gos.items()},
+            "let_gos": {name: one.to_json() for name, one in self.release_calibration.items()},
             "drift": self.drift.to_json() if self.drift else None,
             "copying": shared,
             "classifier_auc": auc,
         }
 
 
-def measure(music: Music, corpus: Corpus, score: EngineScore, settings: Settings, bars: Bars, processes: int) -> Report:
+def measure(
+    music: ComposedMusic, corpus: ReferenceCorpus, score: EngineScore, settings: Settings, bars: ProgressBars, processes: int
+) -> Report:
     """
     Args:
         score: gives the model's probabilities.
@@ -95,7 +97,7 @@ def measure(music: Music, corpus: Corpus, score: EngineScore, settings: Settings
         continued = compare(_sets(music.continued, real.continuations, paired=True), settings.seed, lambda share: progress(1 + share))
     chosen = corpus.held_out.drawn(settings.prompts, settings.seed)
     with bars("let-gos", len(chosen)) as progress:
-        found = releases.let_gos_of(score, chosen, settings.seed, processes, progress)
+        found = release_calibration.release_calibration(score, chosen, settings.seed, processes, progress)
     changed = None
     if music.long:
         with bars("drift", len(music.long) + len(real.long)) as progress:
@@ -108,7 +110,7 @@ def measure(music: Music, corpus: Corpus, score: EngineScore, settings: Settings
     return replace(report, copying=shared, auc=_told_apart(music, real, training, settings, bars))
 
 
-def _by_kind(music: Music) -> dict[str, list[Performance]]:
+def _by_kind(music: ComposedMusic) -> dict[str, list[Performance]]:
     return {"from_nothing": music.nothing, "continued": [piece for take in music.continued for piece in take]}
 
 
@@ -116,7 +118,9 @@ def _real_by_kind(real: RealMusic) -> dict[str, list[Performance]]:
     return {"from_nothing": _music(real.beginnings[0]), "continued": _music(real.continuations[0])}
 
 
-def _told_apart(music: Music, real: RealMusic, training: Pieces, settings: Settings, bars: Bars) -> dict[str, Estimate]:
+def _told_apart(
+    music: ComposedMusic, real: RealMusic, training: TokenisedPieces, settings: Settings, bars: ProgressBars
+) -> dict[str, Estimate]:
     """The classifier's AUC. Continuations: the first take of each prompt, so that no piece is there in several guises."""
     with bars("reading", TRAINING_PIECES) as progress:
         begins, continued = first_minutes(training, TRAINING_PIECES, settings, progress)
@@ -129,16 +133,15 @@ def _told_apart(music: Music, real: RealMusic, training: Pieces, settings: Setti
     with bars("classifier", len(asked)) as progress:
         for name, (ours, learned, (held_out, more)) in asked.items():
             mine, known, other = (classifier.windows(pieces) for pieces in (ours, _music(learned), _music([*held_out, *more])))
-            found[name] = classifier.cross_checked(mine, known, other, settings.seed).estimate(settings.seed)
+            found[name] = classifier.cross_validated(mine, known, other, settings.seed).estimate(settings.seed)
             progress(len(found))
     return found
 
 
-def _sets(ours: Sequence[Sequence[Performance]], real: tuple[list[Excerpt], list[Excerpt]], *, paired: bool) -> Sets:
-    reference, second = ([Events.of(piece) for piece in _music(half)] for half in real)
-    return Sets([[Events.of(piece) for piece in take] for take in ours], reference, second, paired)
+def _sets(ours: Sequence[Sequence[Performance]], real: tuple[list[Excerpt], list[Excerpt]], *, paired: bool) -> PieceSets:
+    reference, second = ([NoteColumns.of(piece) for piece in _music(half)] for half in real)
+    return PieceSets([[NoteColumns.of(piece) for piece in take] for take in ours], reference, second, paired)
 
 
 def _music(excerpts: Sequence[Excerpt]) -> list[Performance]:
     return [excerpt.music for excerpt in excerpts]
-

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from preludio.evaluate.music import charts, summary
-from preludio.evaluate.music.charts import Mark
-from preludio.evaluate.music.compare import ALL_FIGURES, Compared
+from preludio.evaluate.music.charts import EstimateDot
+from preludio.evaluate.music.compare import ALL_FIGURES, ComparisonResult
 from preludio.evaluate.music.measure import Report
 from preludio.evaluate.report import Row
 from preludio.files import write_atomically
@@ -32,7 +32,7 @@ class Roll(NamedTuple):
     midi: str = ""
 
 
-def write(path: Path, report: Report, facts: Mapping[str, Any], rolls: Mapping[str, Sequence[Roll]]) -> None:
+def write(path: Path, report: Report, settings_shown: Mapping[str, Any], rolls: Mapping[str, Sequence[Roll]]) -> None:
     """
     Args:
         facts: what was measured, name -> value, as they are to be read.
@@ -41,21 +41,21 @@ def write(path: Path, report: Report, facts: Mapping[str, Any], rolls: Mapping[s
     Raises:
         OutputError: it cannot be written.
     """
-    write_atomically(path, "".join(_page(report, facts, rolls)).encode())
+    write_atomically(path, "".join(_page(report, settings_shown, rolls)).encode())
 
 
-def _page(report: Report, facts: Mapping[str, Any], rolls: Mapping[str, Sequence[Roll]]) -> Iterator[str]:
-    name = escape(str(facts["model"]))
+def _page(report: Report, settings_shown: Mapping[str, Any], rolls: Mapping[str, Sequence[Roll]]) -> Iterator[str]:
+    name = escape(str(settings_shown["model"]))
     yield '<!doctype html>\n<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{name}: its music beside real music</title>\n<style>{_STYLE}{charts.STYLE}</style>\n<main><header><h1>{name}</h1>"
-    yield f"<p>{escape(', '.join(f'{key} {value}' for key, value in facts.items() if key != 'model'))}</p></header>"
+    yield f"<p>{escape(', '.join(f'{key} {value}' for key, value in settings_shown.items() if key != 'model'))}</p></header>"
     yield f"<h2>What it is judged by</h2>{_table(summary.headline(report))}<p>In brackets 95 % of a bootstrap over pieces.</p>"
     yield f"<h2>Overlap with real music</h2>{_overlaps(report)}"
     yield "<h2>Figures of each piece, from nothing (line) beside real beginnings (bars)</h2>"
     yield f'<div class="small">{"".join(_distributions(report.nothing))}</div>'
     yield "<h2>Continuations (line) beside what was really played (bars)</h2>"
     yield f'<div class="small">{"".join(_distributions(report.continued))}</div>'
-    yield f"<h2>Let-gos</h2>{_let_gos(report)}"
+    yield f"<h2>Let-gos</h2>{_releases(report)}"
     yield from _drift(report)
     yield from _copying(report)
     for heading, pieces in rolls.items():
@@ -70,9 +70,9 @@ def _overlaps(report: Report) -> str:
         nothing, continued = (getattr(compared, how) for compared in (report.nothing, report.continued))
         rows = {
             name: [
-                Mark("ours", "from nothing", one.area),
-                Mark("second", "continued", continued[name].area),
-                Mark("real", "two halves of real music", one.reachable_area),
+                EstimateDot("ours", "from nothing", one.area),
+                EstimateDot("second", "continued", continued[name].area),
+                EstimateDot("real", "two halves of real music", one.reachable_area),
             ]
             for name, one in nothing.items()
         }
@@ -80,14 +80,14 @@ def _overlaps(report: Report) -> str:
     return "".join(pictures)
 
 
-def _distributions(compared: Compared) -> Iterator[str]:
+def _distributions(compared: ComparisonResult) -> Iterator[str]:
     units = {figure.name: figure.unit for figure in ALL_FIGURES}
     for name, (ours, real) in compared.each.items():
         yield charts.distribution(name, units[name], ours, real)
 
 
-def _let_gos(report: Report) -> str:
-    rows = {f"{name} tokens": [Mark("ours", "expected / actual releases", one)] for name, one in report.let_gos.items()}
+def _releases(report: Report) -> str:
+    rows = {f"{name} tokens": [EstimateDot("ours", "expected / actual releases", one)] for name, one in report.release_calibration.items()}
     return charts.dots("Releases by tokens since the strike", rows, (0.0, 1.5), line=1.0)
 
 
@@ -95,7 +95,10 @@ def _drift(report: Report) -> Iterator[str]:
     if report.drift is None:
         return
     real = report.drift.real
-    rows = {name: [Mark("ours", "ours", one.ratio), Mark("real", "real", real[name].ratio)] for name, one in report.drift.ours.items()}
+    rows = {
+        name: [EstimateDot("ours", "ours", one.ratio), EstimateDot("real", "real", real[name].ratio)]
+        for name, one in report.drift.ours.items()
+    }
     yield f"<h2>Drift</h2>{charts.dots('Last quarter / first quarter', rows, (0.0, 2.5), line=1.0)}"
 
 
@@ -119,7 +122,7 @@ def _everything(report: Report) -> Iterator[str]:
     tables = {
         "Means": summary.figure_rows(report),
         "Overlaps": summary.overlap_rows(report),
-        "Let-gos": summary.let_go_rows(report),
+        "Let-gos": summary.release_rows(report),
         "Drift": summary.drift_rows(report),
     }
     for name, rows in tables.items():

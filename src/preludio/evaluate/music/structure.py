@@ -16,7 +16,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from preludio.evaluate.music.features import Events, Figure
+from preludio.evaluate.music.features import Figure, NoteColumns
 
 Floats = npt.NDArray[np.float64]
 
@@ -30,7 +30,7 @@ MINOR = (6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17)
 """How well each pitch class fits a key, from its tonic up: Krumhansl and Kessler's mean ratings."""
 
 
-def chroma(events: Events, frame_ms: int = FRAME_MS) -> Floats:
+def chroma(events: NoteColumns, frame_ms: int = FRAME_MS) -> Floats:
     """How long each pitch class sounds in each frame, in frames: (frame, 12). What at the end fills no frame is left out."""
     n = events.duration // frame_ms
     found = np.zeros((n + 1, 12))
@@ -45,7 +45,7 @@ def chroma(events: Events, frame_ms: int = FRAME_MS) -> Floats:
     return found[:n]
 
 
-def self_similarity(events: Events) -> Floats:
+def self_similarity(events: NoteColumns) -> Floats:
     """Cosine of every stretch of 4 s with every other one: (stretch, stretch), from -1 to 1; a stretch begins at each frame."""
     frames = chroma(events)
     if len(frames) < STRETCH_FRAMES:
@@ -57,7 +57,7 @@ def self_similarity(events: Events) -> Floats:
     return np.asarray(unit @ unit.T)
 
 
-def returns(events: Events) -> dict[str, float]:
+def returns(events: NoteColumns) -> dict[str, float]:
     """For each range of lags the mean over stretches of the best similarity; not a number where the piece is too short to have one."""
     similarity = self_similarity(events)
     lag_s = np.abs(np.subtract.outer(np.arange(len(similarity)), np.arange(len(similarity)))) * FRAME_MS / 1000
@@ -69,19 +69,19 @@ def returns(events: Events) -> dict[str, float]:
     return found
 
 
-def key_clarity(events: Events) -> float:
+def key_clarity(events: NoteColumns) -> float:
     """Mean over windows of 8 s of the correlation with the best key, at most 1; windows of silence are left out; 0 if there is no other."""
     correlations = _key_correlations(events)
     return float(correlations.max(axis=1).mean()) if len(correlations) else 0.0
 
 
-def key_changes(events: Events) -> float:
+def key_changes(events: NoteColumns) -> float:
     """The share of neighbouring windows of 8 s (none shared) with another best key."""
     keys = _key_correlations(events).argmax(axis=1)
     return float((np.diff(keys) != 0).mean()) if len(keys) > 1 else 0.0
 
 
-def _key_correlations(events: Events) -> Floats:
+def _key_correlations(events: NoteColumns) -> Floats:
     """(window, 24): the twelve major keys, then the twelve minor ones."""
     frames = chroma(events)
     n = len(frames) // KEY_WINDOW_FRAMES

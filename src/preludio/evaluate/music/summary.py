@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from preludio.evaluate.figures import Estimate
-from preludio.evaluate.music.compare import Compared, Likeness, Pair
+from preludio.evaluate.music.compare import ComparisonResult, FigurePair, OverlapEstimate
 from preludio.evaluate.music.measure import Report
 from preludio.evaluate.report import Row, aligned
 
@@ -20,15 +20,21 @@ def headline(report: Report) -> list[Row]:
     rows += [_overlap_row("OA by distances, from nothing", report.nothing.distances["mean"])]
     rows += [_overlap_row("OA by distances, continued", report.continued.distances["mean"])]
     for name in (KEYS, NOTES):
-        rows += [[f"{name}, {kind}, ours / real", said(compared.figures[name].ratio), "1"] for kind, compared in _kinds(report)]
-    rows += [[f"{ENTROPY}, {kind}, ours - real", said(compared.figures[ENTROPY].difference), "0 bits"] for kind, compared in _kinds(report)]
+        rows += [[f"{name}, {kind}, ours / real", estimate_text(compared.figures[name].ratio), "1"] for kind, compared in _kinds(report)]
+    rows += [
+        [f"{ENTROPY}, {kind}, ours - real", estimate_text(compared.figures[ENTROPY].difference), "0 bits"]
+        for kind, compared in _kinds(report)
+    ]
     rows += [[f"pieces with {WALLS}, {kind}", *_pair_cells(compared.figures[WALLS])] for kind, compared in _kinds(report)]
-    rows += [["let-gos after 100 tokens, expected / actual", said(report.let_gos["100 and more"]), "1"]]
+    rows += [["let-gos after 100 tokens, expected / actual", estimate_text(report.release_calibration["100 and more"]), "1"]]
     if report.drift is not None:
         keys = report.drift.ours[KEYS].ratio, report.drift.real[KEYS].ratio
-        rows += [[f"{KEYS}, last quarter / first, of {report.drift.n_ours} long pieces", *map(said, keys)]]
+        rows += [[f"{KEYS}, last quarter / first, of {report.drift.n_ours} long pieces", *map(estimate_text, keys)]]
     if report.auc is not None:
-        rows += [[f"classifier, AUC, {kind}", said(report.auc[key]), said(report.auc["real_beginnings"])] for key, kind in _NAMES.items()]
+        rows += [
+            [f"classifier, AUC, {kind}", estimate_text(report.auc[key]), estimate_text(report.auc["real_beginnings"])]
+            for key, kind in _NAMES.items()
+        ]
     if report.copying is not None:
         rows += [[f"longest run from training, strikes, {kind}", *_pair_cells(report.copying[key].longest)] for key, kind in _NAMES.items()]
     return rows
@@ -37,16 +43,16 @@ def headline(report: Report) -> list[Row]:
 _NAMES = {"from_nothing": "from nothing", "continued": "continued"}
 
 
-def _kinds(report: Report) -> list[tuple[str, Compared]]:
+def _kinds(report: Report) -> list[tuple[str, ComparisonResult]]:
     return [("from nothing", report.nothing), ("continued", report.continued)]
 
 
-def _overlap_row(name: str, likeness: Likeness) -> Row:
-    return [name, said(likeness.area), said(likeness.reachable_area)]
+def _overlap_row(name: str, likeness: OverlapEstimate) -> Row:
+    return [name, estimate_text(likeness.area), estimate_text(likeness.reachable_area)]
 
 
-def _pair_cells(pair: Pair) -> list[str]:
-    return [said(pair.ours), said(pair.real)]
+def _pair_cells(pair: FigurePair) -> list[str]:
+    return [estimate_text(pair.ours), estimate_text(pair.real)]
 
 
 def overlap_rows(report: Report) -> list[Row]:
@@ -60,7 +66,7 @@ def overlap_rows(report: Report) -> list[Row]:
     return rows
 
 
-def _likeness_cells(likeness: Likeness) -> tuple[Estimate, Estimate, Estimate, Estimate]:
+def _likeness_cells(likeness: OverlapEstimate) -> tuple[Estimate, Estimate, Estimate, Estimate]:
     return likeness.area, likeness.reachable_area, likeness.divergence, likeness.reachable_divergence
 
 
@@ -71,8 +77,11 @@ def figure_rows(report: Report) -> list[Row]:
     return [head, *([name, *(cell for figures in both for cell in _pair_cells(figures[name]))] for name in both[0])]
 
 
-def let_go_rows(report: Report) -> list[Row]:
-    return [["tokens since the strike", "expected / actual releases"], *([name, said(one)] for name, one in report.let_gos.items())]
+def release_rows(report: Report) -> list[Row]:
+    return [
+        ["tokens since the strike", "expected / actual releases"],
+        *([name, estimate_text(one)] for name, one in report.release_calibration.items()),
+    ]
 
 
 def drift_rows(report: Report) -> list[Row]:
@@ -81,7 +90,15 @@ def drift_rows(report: Report) -> list[Row]:
         return []
     rows = [["last quarter / first", "ours", "real", "first quarter", "last quarter"]]
     for name, ours in report.drift.ours.items():
-        rows.append([name, said(ours.ratio), said(report.drift.real[name].ratio), said(ours.real), said(ours.ours)])
+        rows.append(
+            [
+                name,
+                estimate_text(ours.ratio),
+                estimate_text(report.drift.real[name].ratio),
+                estimate_text(ours.real),
+                estimate_text(ours.ours),
+            ]
+        )
     return rows
 
 
@@ -99,11 +116,11 @@ def copying_rows(report: Report) -> list[Row]:
 
 def text(report: Report) -> str:
     """For a terminal: what the page has in full."""
-    tables = [rows for rows in (part(report) for part in (headline, figure_rows, let_go_rows, copying_rows)) if rows]
+    tables = [rows for rows in (part(report) for part in (headline, figure_rows, release_rows, copying_rows)) if rows]
     return "\n\n".join("\n".join(aligned(rows)) for rows in tables) + "\n\nIn brackets 95 % of a bootstrap over pieces."
 
 
-def said(estimate: Estimate) -> str:
+def estimate_text(estimate: Estimate) -> str:
     """Three significant digits, and the interval."""
     if math.isnan(estimate.value):
         return "-"

@@ -30,7 +30,7 @@ async function ask(path, { method = "GET", json, body, headers = {}, ...more } =
     return answer;
   }
   const problem = await answer.json().catch(() => ({ code: answer.headers.get("x-preludio-code") })); // an answer to HEAD has no body
-  throw new ApiError(problem.code ?? "our_fault", problem.message);
+  throw new ApiError(problem.code ?? "internal_error", problem.message);
 }
 
 const json = async (...request) => (await ask(...request)).json();
@@ -40,26 +40,26 @@ export const state = () => json("/api/state");
 export const themes = () => json("/api/themes");
 export const theme = (name) => json(`/api/themes/${encodeURIComponent(name)}`);
 export const pieces = (search, starred) => json(`/api/pieces?${new URLSearchParams({ search, starred, limit: 500 })}`);
-export const facts = (id) => json(at(id, "/facts"));
+export const status = (id) => json(at(id, "/status"));
 export const piece = (id) => json(at(id));
 export const version = (id, number) => json(at(id, `/versions/${number}`));
-export const begin = (wish) => json("/api/pieces", { method: "POST", json: wish });
+export const begin = (request) => json("/api/pieces", { method: "POST", json: request });
 export const upload = (file) => json(`/api/pieces/midi?${new URLSearchParams({ name: file.name.slice(0, 400) })}`, { method: "POST", body: file, headers: { "content-type": "audio/midi" } });
 export const change = (id, changes) => json(at(id), { method: "PATCH", json: changes });
 export const remove = (id) => ask(at(id), { method: "DELETE" });
 export const restore = (id) => json(at(id, "/restore"), { method: "POST" });
 // What was changed elsewhere meanwhile is not overwritten: these take a piece as it was seen, and fail with "changed" if it is another.
-export const undo = ({ id, mark }) => json(at(id, `/undo?seen=${mark}`), { method: "POST" });
-export const redo = ({ id, mark }) => json(at(id, `/redo?seen=${mark}`), { method: "POST" });
-export const goTo = ({ id, mark }, number) => json(at(id, "/head"), { method: "PUT", json: { version: number, seen: mark } });
+export const undo = ({ id, etag }) => json(at(id, `/undo?if_match=${etag}`), { method: "POST" });
+export const redo = ({ id, etag }) => json(at(id, `/redo?if_match=${etag}`), { method: "POST" });
+export const goTo = ({ id, etag }, number) => json(at(id, "/head"), { method: "PUT", json: { version: number, if_match: etag } });
 export const addNotes = (id, more) => json(at(id, "/notes"), { method: "POST", json: more, keepalive: true });
 export const downloadPath = (id, format) => at(id, `/download/${format}`);
 export const check = (path) => ask(path, { method: "HEAD" });
 export const models = () => json("/api/models");
-export const edit = ({ id, mark }, changes) => json(at(id, "/edit"), { method: "POST", json: { changes, seen: mark } });
+export const edit = ({ id, etag }, changes) => json(at(id, "/edit"), { method: "POST", json: { changes, if_match: etag } });
 export const stop = (id) => ask(at(id, "/stop"), { method: "POST" });
 
-export const compose = (wish, signal) => stream("/api/compose", { method: "POST", json: wish, signal });
+export const compose = (request, signal) => stream("/api/compose", { method: "POST", json: request, signal });
 export const answer = (phrase, signal) => stream("/api/answer", { method: "POST", json: phrase, signal });
 export const follow = (id, signal) => stream(at(id, "/follow"), { signal });
 

@@ -19,10 +19,10 @@ export class Begin {
       $("count").hidden = detail === 0;
       $("count").textContent = detail || "";
     });
-    studio.hands.addEventListener("devices", () => this.words());
-    studio.hands.addEventListener("unplugged", ({ detail }) => notify(t("midiGone", { name: detail })));
-    studio.hands.addEventListener("plugged", ({ detail }) => notify(t("midiBack", { name: detail })));
-    studio.hands.connectIfAllowed();
+    studio.keyInput.addEventListener("devices", () => this.words());
+    studio.keyInput.addEventListener("unplugged", ({ detail }) => notify(t("midiGone", { name: detail })));
+    studio.keyInput.addEventListener("plugged", ({ detail }) => notify(t("midiBack", { name: detail })));
+    studio.keyInput.connectIfAllowed();
     this.#listenToDrops();
     this.#showMode("nothing");
   }
@@ -42,7 +42,7 @@ export class Begin {
 
   #choose(mode) {
     this.#showMode(mode);
-    if (mode === "play") this.studio.hands.connect();
+    if (mode === "play") this.studio.keyInput.connect();
     if (mode !== "theme" && this.theme) this.#forgetTheme();
     this.#showUse();
   }
@@ -86,7 +86,7 @@ export class Begin {
     return $("use-row").hidden ? 0 : Number($("use").value);
   }
 
-  /** The part of the wish that says from where: {piece, from_ms}. */
+  /** The part of the request that says from where: {piece, from_ms}. */
   async source() {
     const { studio } = this;
     if ($("use-row").hidden) return { piece: null, from_ms: null };
@@ -148,7 +148,7 @@ export class Begin {
       $("use").max = this.rootMs;
       $("use").value = this.rootMs;
       this.#showUse();
-      studio.facts(null);
+      studio.showDetails(null);
       studio.player.play(0);
     } catch (error) {
       complain(error);
@@ -204,13 +204,13 @@ export class Begin {
   async record() {
     const { studio } = this;
     await studio.quiet();
-    studio.hands.connect();
+    studio.keyInput.connect();
     history.pushState(null, "", "/");
     studio.show(null);
     await studio.recorder.start({ bpm: this.#tempo(), beatsInBar: Number($("beats").value), countIn: $("count-in").checked, ticks: $("metronome").checked });
-    studio.watch(studio.recorder.journal);
+    studio.watch(studio.recorder.outbox);
     this.#showUse();
-    studio.facts(null);
+    studio.showDetails(null);
     this.words();
   }
 
@@ -228,12 +228,12 @@ export class Begin {
     this.words();
     const id = await arriving;
     this.followed = null;
-    await studio.settle(id, studio.recorder.journal);
-    if (!id && !studio.recorder.journal.waiting) notify(t("nothingPlayed"));
+    await studio.settle(id, studio.recorder.outbox);
+    if (!id && !studio.recorder.outbox.waiting) notify(t("nothingPlayed"));
   }
 
   words() {
-    const { midi } = this.studio.hands;
+    const { midi } = this.studio.keyInput;
     const known = { none: "midiNone", unable: "midiUnable", refused: "midiRefused" };
     $("midi-state").textContent = known[midi] ? t(known[midi]) : t("midiFound", { name: midi });
     const on = this.studio.recorder.on;

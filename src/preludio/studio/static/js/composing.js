@@ -1,9 +1,9 @@
-// Composing: a wish goes out, notes come in, are drawn and sound while the rest is still being composed.
+// Composing: a request goes out, notes come in, are drawn and sound while the rest is still being composed.
 
 import * as api from "./api.js";
 import { clock, t } from "./i18n.js";
 import { complain, notify, status } from "./notices.js";
-import * as shape from "./shape.js";
+import * as composeForm from "./composeform.js";
 
 const HEAD_START_MS = 2500; // so much music is there before it sounds ...
 const LONGEST_WAIT_MS = 500; // ... or what came within this time
@@ -28,9 +28,9 @@ export class Composing {
     if (this.preparing) return; // a second click, while the first is still at the piece to begin from
     this.preparing = true;
     try {
-      const wish = await this.#wish();
+      const request = await this.#request();
       this.preparing = false;
-      await this.#run(wish);
+      await this.#run(request);
     } catch (error) {
       complain(error);
     } finally {
@@ -38,11 +38,11 @@ export class Composing {
     }
   }
 
-  async #wish() {
-    const wish = shape.wish();
+  async #request() {
+    const request = composeForm.request();
     const source = await this.studio.begin.source();
-    if (source.piece) source.seen = this.studio.piece.mark;
-    return { ...wish, ...source, takes: shape.takes(), model: this.studio.models.chosen };
+    if (source.piece) source.if_match = this.studio.piece.etag;
+    return { ...request, ...source, takes: composeForm.takes(), model: this.studio.models.chosen };
   }
 
   /** Everything after the playhead anew. */
@@ -51,8 +51,8 @@ export class Composing {
     const here = player.positionMs;
     const atEnd = here >= player.endMs - 200;
     try {
-      const place = { piece: piece.id, seen: piece.mark, from_ms: atEnd ? null : Math.round(here) };
-      await this.#run({ ...shape.wish(), ...place, takes: shape.takes(), model: this.studio.models.chosen });
+      const place = { piece: piece.id, if_match: piece.etag, from_ms: atEnd ? null : Math.round(here) };
+      await this.#run({ ...composeForm.request(), ...place, takes: composeForm.takes(), model: this.studio.models.chosen });
     } catch (error) {
       complain(error);
     }
@@ -64,10 +64,10 @@ export class Composing {
     if (this.working) api.stop(this.working).catch(() => {}); // gone: then it has stopped, or will by itself
   }
 
-  async #run(wish) {
+  async #run(request) {
     const { studio } = this;
     this.stop();
-    studio.following.stop();
+    studio.liveUpdates.stop();
     if (studio.recorder.on || studio.duet.on) await studio.quiet();
     const abort = new AbortController();
     this.abort = abort;
@@ -76,10 +76,10 @@ export class Composing {
     this.done = null; // of 1; null for not known
     studio.sampler.wake();
     studio.player.pause();
-    studio.facts(null);
-    const run = { wish, clickedAt: performance.now(), begun: false, doneMs: 0 };
+    studio.showDetails(null);
+    const run = { request, clickedAt: performance.now(), begun: false, doneMs: 0 };
     try {
-      for await (const event of api.compose(wish, abort.signal)) {
+      for await (const event of api.compose(request, abort.signal)) {
         if (this.abort !== abort) return;
         this.#on(event, run);
       }
@@ -104,7 +104,7 @@ export class Composing {
       case "done":
         run.done = true;
         this.studio.player.frontierMs = Infinity;
-        this.studio.facts(event.piece);
+        this.studio.showDetails(event.piece);
         break;
       case "error":
         complain(new api.ApiError(event.code, event.message));
@@ -113,14 +113,14 @@ export class Composing {
     }
   }
 
-  #started({ piece, versions, from_ms: fromMs, prompt_ms: promptMs, kept, seconds }, run) {
+  #started({ piece, versions, from_ms: fromMs, prompt_ms: promptMs, prefix, seconds }, run) {
     const { studio } = this;
     Object.assign(run, { piece: piece.id, fromMs, multiple: versions.length > 1, seconds });
     this.working = piece.id;
     this.line = { key: "composing", ms: fromMs };
     own(piece.id);
     if (location.pathname !== `/p/${piece.id}`) history.pushState(null, "", `/p/${piece.id}`);
-    studio.player.set(kept, fromMs);
+    studio.player.set(prefix, fromMs);
     studio.player.frontierMs = fromMs;
     if (studio.piece?.id !== piece.id) {
       studio.roll.refit();
@@ -130,10 +130,10 @@ export class Composing {
     studio.roll.seams = promptMs ? [promptMs] : [];
     if (run.multiple) {
       studio.takes.from = Math.max(0, fromMs - LEAD_IN_MS);
-      studio.takes.show(versions, kept, promptMs);
+      studio.takes.show(versions, prefix, promptMs);
     }
     studio.player.seek(Math.max(0, fromMs - LEAD_IN_MS));
-    studio.facts(piece);
+    studio.showDetails(piece);
     api.touched(piece.id);
     if (fromMs) this.#play(run);
   }
@@ -171,8 +171,8 @@ export class Composing {
     if (studio.player.notes.length && !run.begun && run.done) this.#play(run);
     if (run.piece) api.touched(run.piece);
     if (run.refused) await studio.refresh(); // not before: a page that still composes shows nothing else
-    else if (run.piece && run.piece === studio.piece?.id) await studio.following.refresh();
-    else studio.facts(null);
+    else if (run.piece && run.piece === studio.piece?.id) await studio.liveUpdates.refresh();
+    else studio.showDetails(null);
     studio.controls();
     studio.library.refresh();
   }
@@ -187,7 +187,7 @@ export class Composing {
       studio.takes.show(piece.choosing, [], versions[0].prompt_ms);
       versions.forEach((version, number) => studio.takes.add(number, version.notes));
       studio.takes.hear(0, false);
-      studio.facts(null);
+      studio.showDetails(null);
     } catch (error) {
       complain(error);
     }
@@ -199,7 +199,7 @@ export class Composing {
     const heard = studio.takes.list[studio.takes.heard]?.version === version;
     this.stop();
     try {
-      const piece = await studio.step((seen) => api.goTo(seen, version));
+      const piece = await studio.step((piece) => api.goTo(piece, version));
       if (!piece) return;
       const at = studio.player.positionMs;
       studio.show(piece);

@@ -4,8 +4,8 @@
 // interrupted in its first moments came too early, and the next waits longer; one that was heard makes the breath short again.
 
 import * as api from "./api.js";
-import { Journal } from "./journal.js";
-import { wish } from "./shape.js";
+import { Outbox } from "./outbox.js";
+import { request } from "./composeform.js";
 
 const BREATH_MS = 160; // the shortest
 const LONGEST_BREATH_MS = 900;
@@ -17,12 +17,12 @@ const SETTLED_MS = 45; // keys that are let go one by one rest between; only a l
 const LATE_MS = 150; // a note that arrives later than this would limp
 
 export class Duet extends EventTarget {
-  constructor(hands, sampler, player) {
+  constructor(keyInput, sampler, player) {
     super();
-    Object.assign(this, { hands, sampler, player, on: false, state: "off", breathMs: BREATH_MS, latencies: [] });
-    hands.addEventListener("strike", ({ detail }) => this.#struck(detail));
-    hands.addEventListener("note", ({ detail }) => this.#played(detail));
-    hands.addEventListener("rest", ({ detail }) => this.#rested(detail));
+    Object.assign(this, { keyInput, sampler, player, on: false, state: "off", breathMs: BREATH_MS, latencies: [] });
+    keyInput.addEventListener("strike", ({ detail }) => this.#struck(detail));
+    keyInput.addEventListener("note", ({ detail }) => this.#played(detail));
+    keyInput.addEventListener("rest", ({ detail }) => this.#rested(detail));
     addEventListener("pagehide", () => { if (this.on) this.#saveSounding(); });
   }
 
@@ -35,19 +35,19 @@ export class Duet extends EventTarget {
     this.model = model;
     await this.sampler.wake();
     Object.assign(this, { on: true, originMs: null, said: [], answer: null });
-    this.journal = new Journal("duet", { model });
+    this.outbox = new Outbox("duet", { model });
     this.timer = setInterval(() => this.#tick(), 15);
     this.#turn("listening");
   }
 
   /** Ends it; the piece's id, or null if nothing was played. */
   async stop() {
-    this.hands.letGo();
+    this.keyInput.letGo();
     this.#cut(performance.now());
     this.on = false;
     clearInterval(this.timer);
     this.#turn("off");
-    return this.journal.end();
+    return this.outbox.end();
   }
 
   #turn(state) {
@@ -82,7 +82,7 @@ export class Duet extends EventTarget {
     const row = [...note.map(Math.round), part];
     row[1] = Math.max(row[0] + 10, row[1]);
     this.said.push(row);
-    this.journal.add([row]);
+    this.outbox.add([row]);
   }
 
   #rested({ at }) {
@@ -98,7 +98,7 @@ export class Duet extends EventTarget {
     const firstMs = Math.min(...heard.map((row) => row[0]));
     const notes = heard.map(([onset, offset, ...rest]) => [onset - firstMs, offset - firstMs, ...rest]);
     try {
-      const { temperature, top_p, min_p } = wish();
+      const { temperature, top_p, min_p } = request();
       for await (const event of api.answer({ notes, seconds: ANSWER_SECONDS, temperature, top_p, min_p, seed: null, model: this.model }, answer.abort.signal)) {
         if (event.event === "notes") for (const row of event.notes) { answer.notes.push(row); this.sampler.want(row[2], row[3]); }
         else if (event.event === "error") throw new api.ApiError(event.code, event.message);
@@ -176,7 +176,7 @@ export class Duet extends EventTarget {
 
   #saveSounding() {
     const now = performance.now();
-    for (const note of this.hands.sounding(now)) this.#played(note);
+    for (const note of this.keyInput.sounding(now)) this.#played(note);
     this.#cut(now);
   }
 }

@@ -32,7 +32,7 @@ export class Editing {
 
   get possible() {
     const { studio } = this;
-    return studio.piece?.version !== null && studio.piece !== null && !studio.busy && !studio.following.on && !studio.takes.open;
+    return studio.piece?.version !== null && studio.piece !== null && !studio.busy && !studio.liveUpdates.on && !studio.takes.open;
   }
 
   /** A drag is going on, so fingers do not pan. */

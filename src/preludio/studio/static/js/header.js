@@ -1,7 +1,7 @@
 // What stands above the roll: title, star, and the menu with link, history and deletion.
 
 import * as api from "./api.js";
-import { change, send, unsent } from "./changes.js";
+import { change, send, unsent } from "./pendingchanges.js";
 import { clock, current, t, titleOf } from "./i18n.js";
 import { complain, notify } from "./notices.js";
 
@@ -83,7 +83,7 @@ export class Header {
     facts.textContent = shown ? t("now") : `${clock(version.end_ms)} · ${when}`;
     button.append(t(`v_${version.kind}`, { time: clock(version.from_ms) }), facts);
     if (shown) button.setAttribute("aria-current", "true");
-    button.onclick = () => this.studio.travel((seen) => api.goTo(seen, version.id));
+    button.onclick = () => this.studio.travel((piece) => api.goTo(piece, version.id));
     row.append(button);
     return row;
   }

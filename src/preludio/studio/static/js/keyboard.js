@@ -10,13 +10,13 @@ const FOLLOW_MS = 1500; // the keys do not jump about more often
 export const nameOf = (pitch) => `${NAMES[pitch % 12]}${Math.floor(pitch / 12) - 1}`;
 
 export class Keyboard {
-  constructor(element, hands) {
+  constructor(element, keyInput) {
     this.element = element;
     this.keys = new Map();
     this.lit = new Map(); // pitch -> colour
     for (let pitch = LOWEST; pitch <= HIGHEST; pitch += 1) this.#addKey(pitch);
     this.focus(60, false);
-    this.#listen(hands);
+    this.#listen(keyInput);
     new ResizeObserver(() => this.#measure()).observe(element);
     for (const [id, octaves] of [["lower", -1], ["higher", 1]]) document.getElementById(id).onclick = () => this.scrollBy(octaves);
     element.addEventListener("scroll", () => this.#showEnds());
@@ -77,14 +77,14 @@ export class Keyboard {
     this.element.scrollLeft = key.offsetLeft - this.element.clientWidth / 2;
   }
 
-  #listen(hands) {
+  #listen(keyInput) {
     const { element } = this;
     const under = (event) => Number(document.elementFromPoint(event.clientX, event.clientY)?.closest?.(".key")?.dataset.pitch) || null;
     const touched = new Map(); // pointer -> pitch
     const move = (id, pitch) => {
       if (touched.get(id) === pitch) return;
-      if (touched.get(id)) hands.up(touched.get(id));
-      if (pitch) hands.down(pitch, 72);
+      if (touched.get(id)) keyInput.up(touched.get(id));
+      if (pitch) keyInput.down(pitch, 72);
       touched.set(id, pitch);
     };
     element.addEventListener("pointerdown", (event) => {
@@ -104,16 +104,16 @@ export class Keyboard {
       if (step) this.focus(this.focused + step);
       else if (event.key === "Home") this.focus(LOWEST);
       else if (event.key === "End") this.focus(HIGHEST);
-      else if (event.key === "Enter") { if (!event.repeat) hands.down(this.focused, 72); } else return;
+      else if (event.key === "Enter") { if (!event.repeat) keyInput.down(this.focused, 72); } else return;
       event.preventDefault();
       event.stopPropagation();
     });
-    const letGo = (event) => { if (event.type === "blur" || event.key === "Enter") hands.up(this.focused); };
+    const letGo = (event) => { if (event.type === "blur" || event.key === "Enter") keyInput.up(this.focused); };
     element.addEventListener("keyup", letGo);
     element.addEventListener("blur", letGo, true);
   }
 
-  /** notes: rows that sound now, from the piece and from the hands. */
+  /** notes: rows that sound now, from the piece and from the keyInput. */
   light(notes, follow = false) {
     if (follow) this.#follow(notes);
     const wanted = new Map(notes.map((note) => [note[2], noteColour(note[3], note[5])]));

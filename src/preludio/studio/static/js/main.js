@@ -8,11 +8,11 @@ import { Downloads } from "./downloads.js";
 import { Duet } from "./duet.js";
 import { Editing } from "./editing.js";
 import { Falling } from "./falling.js";
-import { Following } from "./following.js";
-import { Hands } from "./hands.js";
+import { LiveUpdates } from "./liveupdates.js";
+import { KeyInput } from "./keyinput.js";
 import { clock, label, preferred, speak, t, titleOf } from "./i18n.js";
 import { install } from "./install.js";
-import { Journal } from "./journal.js";
+import { Outbox } from "./outbox.js";
 import { Keyboard, nameOf } from "./keyboard.js";
 import { Header } from "./header.js";
 import { Library } from "./library.js";
@@ -24,7 +24,7 @@ import { Recorder } from "./recorder.js";
 import { Roll } from "./roll.js";
 import { Sampler } from "./sampler.js";
 import * as settings from "./settings.js";
-import * as shape from "./shape.js";
+import * as composeForm from "./composeform.js";
 import * as shortcuts from "./shortcuts.js";
 import { Takes } from "./takes.js";
 
@@ -37,16 +37,16 @@ class Studio {
     this.piece = null; // as the API tells it
     this.sampler = new Sampler();
     this.player = new Player(this.sampler);
-    this.hands = new Hands(this.sampler);
-    this.keyboard = new Keyboard($("piano"), this.hands);
+    this.keyInput = new KeyInput(this.sampler);
+    this.keyboard = new Keyboard($("piano"), this.keyInput);
     this.looping = new Looping(this.player);
     this.roll = new Roll($("canvas"), this.player, { onSeek: (ms) => this.player.seek(ms), onRegion: (region, done) => this.looping.draw(region, done) });
     this.overview = new Roll($("overview"), this.player, { small: true, exact: true });
     this.takes = new Takes($("takes"), this.player);
-    this.recorder = new Recorder(this.hands, this.sampler, this.player);
-    this.duet = new Duet(this.hands, this.sampler, this.player);
+    this.recorder = new Recorder(this.keyInput, this.sampler, this.player);
+    this.duet = new Duet(this.keyInput, this.sampler, this.player);
     this.composing = new Composing(this);
-    this.following = new Following(this);
+    this.liveUpdates = new LiveUpdates(this);
     this.begin = new Begin(this);
     this.models = new Models();
     this.header = new Header(this);
@@ -54,21 +54,21 @@ class Studio {
     this.editing = new Editing(this);
     this.falling = new Falling($("falling"), this.keyboard, this.player);
     this.library = new Library({ open: (id) => this.open(id), gone: (id) => this.#gone(id), shown: () => this.piece?.id });
-    this.hands.keysOn = () => this.recorder.on || this.duet.on || this.begin.mode === "play";
+    this.keyInput.keysOn = () => this.recorder.on || this.duet.on || this.begin.mode === "play";
   }
 
   async start() {
     dress(localStorage.getItem("preludio.theme"));
     await speak(preferred());
     settings.prepare();
-    shape.prepare();
+    composeForm.prepare();
     this.#listen();
     this.words();
     requestAnimationFrame(() => this.#frame());
     if (this.sampler.silent) banner("noAudio");
     this.sampler.prepare().catch(complain);
     this.begin.listThemes();
-    this.models.load().then(() => this.facts(null));
+    this.models.load().then(() => this.showDetails(null));
     if (new URLSearchParams(location.search).has("already")) {
       notify(t("already"));
       history.replaceState(null, "", "/");
@@ -81,8 +81,8 @@ class Studio {
 
   /** Notes and names that a page before this one could not send. */
   async #sendLeft() {
-    const left = await Journal.left();
-    const sent = Promise.all([...left.map((journal) => journal.end()), this.header.resend()]);
+    const left = await Outbox.left();
+    const sent = Promise.all([...left.map((outbox) => outbox.end()), this.header.resend()]);
     const pieces = await Promise.race([sent, new Promise((done) => setTimeout(done, PATIENCE_MS, []))]);
     const piece = pieces.findLast(Boolean);
     if (piece && location.pathname === "/") history.replaceState(null, "", `/p/${piece}`);
@@ -110,7 +110,7 @@ class Studio {
   /** A piece, its takes if one is to be chosen, and what is being composed in it elsewhere. */
   async showAll(piece, how = {}) {
     this.show(piece, how);
-    if (piece.composing) this.following.follow();
+    if (piece.composing) this.liveUpdates.follow();
     else await this.composing.chooseAgain(piece);
   }
 
@@ -122,13 +122,13 @@ class Studio {
 
   /** What the store has now; if it is only more of the same, and not wanted anew, without disturbing what sounds. True if all was shown. */
   async refresh({ anew = false } = {}) {
-    const { id, mark } = this.piece;
+    const { id, etag } = this.piece;
     const piece = await api.piece(id).catch((error) => complain(error));
-    if (!piece || this.busy || this.stepping || this.piece?.id !== id || this.piece.mark !== mark) {
-      this.facts(null);
+    if (!piece || this.busy || this.stepping || this.piece?.id !== id || this.piece.etag !== etag) {
+      this.showDetails(null);
       return false;
     }
-    if (anew || piece.mark !== mark) {
+    if (anew || piece.etag !== etag) {
       await this.showAll(piece, { keepPlace: true });
       return true;
     }
@@ -138,7 +138,7 @@ class Studio {
       this.player.add(piece.version.notes.filter((note) => !shown.has(String(note))));
     }
     this.begin.follow(piece);
-    this.facts(piece);
+    this.showDetails(piece);
     if (piece.composing) setTimeout(() => { if (this.piece?.id === id) this.refresh(); }, STOPPING_MS);
     return false;
   }
@@ -146,7 +146,7 @@ class Studio {
   /** Ends whatever goes on: composing, recording, a duet, playing. */
   async quiet() {
     this.composing.stop();
-    this.following.stop();
+    this.liveUpdates.stop();
     this.player.pause();
     if (this.recorder.on) await this.begin.stopRecording();
     if (this.duet.on) await this.stopDuet();
@@ -169,19 +169,19 @@ class Studio {
     const version = piece?.version;
     this.roll.seams = version && version.prompt_ms > 0 && version.prompt_ms < this.player.endMs ? [version.prompt_ms] : []; // where a prompt ends
     this.begin.follow(piece);
-    this.facts(piece);
+    this.showDetails(piece);
   }
 
   /** The parts of the page that tell of the piece and not of its notes. */
-  facts(piece) {
+  showDetails(piece) {
     if (piece) this.piece = { ...this.piece, ...piece };
     const shown = this.piece !== null;
     document.title = shown ? `${titleOf(this.piece)} · Preludio` : "Preludio";
     $("title").disabled = $("star").disabled = !shown;
     if (document.activeElement !== $("title")) $("title").value = shown ? titleOf(this.piece) : this.begin.titleOfTheme();
     $("star").setAttribute("aria-pressed", String(Boolean(this.piece?.starred)));
-    $("undo").disabled = !this.piece?.can_undo || this.busy || this.following.on;
-    $("redo").disabled = !this.piece?.can_redo || this.busy || this.following.on;
+    $("undo").disabled = !this.piece?.can_undo || this.busy || this.liveUpdates.on;
+    $("redo").disabled = !this.piece?.can_redo || this.busy || this.liveUpdates.on;
     $("piece-menu").hidden = $("star").hidden = !shown;
     this.header.show(this.piece);
     this.downloads.show(this.piece);
@@ -204,11 +204,11 @@ class Studio {
     $("play").querySelector("use").setAttribute("href", player.playing ? "#i-pause" : "#i-play");
     label($("play"), t(player.playing ? "pause" : "play"));
     const canAgain = this.piece !== null && player.notes.length > 0 && !this.takes.open && !live;
-    $("again").disabled = !canAgain || this.busy || this.following.on;
+    $("again").disabled = !canAgain || this.busy || this.liveUpdates.on;
     $("again").hidden = this.takes.open || !canAgain;
     const words = atEnd && player.endMs ? t("goOn") : t("again", { time: clock(here) });
     if ($("again").textContent !== words) $("again").firstChild.textContent = words;
-    const stops = this.composing.on || this.following.on;
+    const stops = this.composing.on || this.liveUpdates.on;
     $("compose").classList.toggle("stopping", stops);
     $("compose").firstChild.dataset.t = stops ? "stop" : "compose";
     $("compose").firstChild.textContent = t(stops ? "stop" : "compose");
@@ -219,7 +219,7 @@ class Studio {
 
   /** From where to where each button composes: the length always counts from where the new music begins. */
   #showLength(canAgain) {
-    const span = (from) => ({ from: clock(from), to: clock(from + shape.lengthMs()) });
+    const span = (from) => ({ from: clock(from), to: clock(from + composeForm.lengthMs()) });
     const sentences = [t("lengthCompose", span(this.begin.startMs))];
     if (canAgain) sentences.push(t("lengthAgain", { ...span(this.player.positionMs), button: $("again").textContent }));
     const words = sentences.join(" ");
@@ -227,11 +227,11 @@ class Studio {
   }
 
   words() {
-    shape.show();
+    composeForm.show();
     this.models.words();
     this.begin.words();
     this.takes.words();
-    this.facts(null);
+    this.showDetails(null);
     this.composing.words();
     this.looping.show();
     this.#duetWords();
@@ -253,7 +253,7 @@ class Studio {
     $("zoom-out").onclick = () => this.roll.zoomBy(1 / 1.4);
     $("compose").onclick = () => {
       if (this.composing.on) this.composing.stop();
-      else if (this.following.on) this.following.halt();
+      else if (this.liveUpdates.on) this.liveUpdates.halt();
       else this.composing.compose();
     };
     for (const id of ["length", "use"]) $(id).addEventListener("input", later);
@@ -269,7 +269,7 @@ class Studio {
     this.duet.addEventListener("fault", ({ detail }) => complain(detail));
     shortcuts.listen(this);
     addEventListener("popstate", () => this.#openAddress());
-    addEventListener("piece-changed", ({ detail }) => { if (detail.id === this.piece?.id) this.facts(detail); });
+    addEventListener("piece-changed", ({ detail }) => { if (detail.id === this.piece?.id) this.showDetails(detail); });
     addEventListener("offline-studio", () => this.#offline());
     this.#setVolume();
   }
@@ -313,36 +313,36 @@ class Studio {
 
   async startDuet() {
     await this.quiet();
-    this.hands.connect();
+    this.keyInput.connect();
     history.pushState(null, "", "/");
     this.show(null);
     await this.duet.start(this.models.chosen);
-    this.watch(this.duet.journal);
+    this.watch(this.duet.outbox);
     this.#duetWords();
-    this.facts(null);
+    this.showDetails(null);
     $("piano").scrollIntoView({ block: "nearest" });
   }
 
   async stopDuet() {
     const arriving = this.duet.stop();
     this.#duetWords();
-    await this.settle(await arriving, this.duet.journal);
+    await this.settle(await arriving, this.duet.outbox);
   }
 
   /** Follows what is played into its piece. */
-  watch(journal) {
-    journal.onpiece = (piece) => {
+  watch(outbox) {
+    outbox.onpiece = (piece) => {
       history.replaceState(null, "", `/p/${piece.id}`);
-      this.facts(piece);
+      this.showDetails(piece);
     };
-    journal.onarrived = (id) => {
+    outbox.onarrived = (id) => {
       if (!this.busy && !this.player.playing && (this.piece?.id ?? id) === id) this.open(id, false);
     };
   }
 
   /** What was played, once it has come to its end; what could not be sent yet stays in sight. */
-  async settle(id, journal) {
-    if (journal.waiting) this.facts(null);
+  async settle(id, outbox) {
+    if (outbox.waiting) this.showDetails(null);
     else if (id) await this.open(id, false);
     else this.show(null);
   }
@@ -406,7 +406,7 @@ class Studio {
     if (live) player.endMs = Math.max(player.endMs, live.originMs === null ? 0 : live.positionMs);
     const position = live ? live.positionMs : player.positionMs;
     const now = performance.now();
-    const played = this.hands.sounding(now).map((note) => [...note, note[1], 0]);
+    const played = this.keyInput.sounding(now).map((note) => [...note, note[1], 0]);
     if (this.takes.open) this.takes.draw(position, player.playing);
     else this.roll.draw(position, player.playing || live !== null, { frontierMs: this.#frontier(), held: recorder.sounding(now) });
     this.overview.draw(position, false);
@@ -426,7 +426,7 @@ class Studio {
 
   /** Up to where it is composed, while something is being composed. */
   #frontier() {
-    if (!this.composing.on && !this.following.on) return undefined;
+    if (!this.composing.on && !this.liveUpdates.on) return undefined;
     return Math.min(this.player.frontierMs, this.player.frontierMs === Infinity ? this.player.endMs : Infinity);
   }
 

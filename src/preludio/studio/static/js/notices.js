@@ -64,7 +64,7 @@ export function complain(error) {
     return;
   }
   if (!error.code) console.error(error);
-  notify(t(`e_${error.code ?? "our_fault"}`, { message: error.message, ...error.values }));
+  notify(t(`e_${error.code ?? "internal_error"}`, { message: error.message, ...error.values }));
 }
 
 const banners = new Set();

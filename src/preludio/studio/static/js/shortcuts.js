@@ -1,6 +1,6 @@
 // The keys of the whole page. Each does one thing, wherever the focus is, except where one writes.
 
-import { isWriting } from "./hands.js";
+import { isWriting } from "./keyinput.js";
 
 const $ = (id) => document.getElementById(id);
 const isText = (target) => target instanceof HTMLElement && target.matches("textarea, input:not([type=range], [type=radio], [type=checkbox], [type=file])");

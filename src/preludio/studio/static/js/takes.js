@@ -17,9 +17,9 @@ export class Takes extends EventTarget {
   }
 
   /** versions: their ids. kept: rows that all of them begin with. */
-  show(versions, kept, seamMs) {
+  show(versions, prefix, seamMs) {
     this.element.replaceChildren();
-    this.list = versions.map((version, number) => this.#added(version, number, [...kept], seamMs));
+    this.list = versions.map((version, number) => this.#added(version, number, [...prefix], seamMs));
     const none = button("quiet none", "keepNone", () => this.dispatchEvent(new Event("none")));
     this.element.append(none);
     this.element.hidden = false;

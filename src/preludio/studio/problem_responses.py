@@ -35,7 +35,7 @@ PAGE = """<!doctype html>
 """
 
 
-class Told(NamedTuple):
+class ProblemBody(NamedTuple):
     """The body of an answer, and its headers."""
 
     body: bytes
@@ -47,17 +47,17 @@ class Told(NamedTuple):
         return {"content-type": self.media_type, "content-length": str(len(self.body)), "x-preludio-code": self.code}
 
 
-def told(request: Headers, status: int, code: str, message: str) -> Told:
+def problem_body(request: Headers, status: int, code: str, message: str) -> ProblemBody:
     """request: its headers, which say whether a person looks at the answer, and in which language."""
     if "text/html" in request.get("accept", ""):
-        return Told(_page(request, status, code).encode(), "text/html; charset=utf-8", code)
-    return Told(json.dumps({"code": code, "message": message}).encode(), "application/json", code)
+        return ProblemBody(_page(request, status, code).encode(), "text/html; charset=utf-8", code)
+    return ProblemBody(json.dumps({"code": code, "message": message}).encode(), "application/json", code)
 
 
 def _page(request: Headers, status: int, code: str) -> str:
     language = _language(request.get("accept-language", ""))
     words = _words(language)
-    text = words["nothingHere"] if code == "gone" else words.get(f"e_{code}", words["e_our_fault"])
+    text = words["nothingHere"] if code == "gone" else words.get(f"e_{code}", words["e_internal_error"])
     text = text.replace("{message}", "")
     return PAGE.format(language=language, words=escape(text), back=escape(words["apiBack"]), status=status)
 

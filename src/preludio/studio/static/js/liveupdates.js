@@ -8,7 +8,7 @@ import { t } from "./i18n.js";
 
 const ASK_MS = 10_000;
 
-export class Following {
+export class LiveUpdates {
   constructor(studio) {
     Object.assign(this, { studio, abort: null, doneMs: 0, done: null, missed: false });
     this.windows = new BroadcastChannel("preludio");
@@ -41,7 +41,7 @@ export class Following {
     this.missed = piece !== null && this.#engaged;
     try {
       if (piece === null || this.#engaged) await api.state(); // at least whether the studio is there
-      else this.#compare(piece, await api.facts(piece.id));
+      else this.#compare(piece, await api.status(piece.id));
     } catch (error) {
       complain(error);
       if (error.code === "gone" && studio.piece?.id === piece?.id) studio.lose();
@@ -51,10 +51,10 @@ export class Following {
   #compare(piece, now) {
     const { studio } = this;
     this.missed = this.#engaged; // by now
-    if (this.missed || studio.piece?.mark !== piece.mark || studio.piece.id !== piece.id) return; // it went on meanwhile
+    if (this.missed || studio.piece?.etag !== piece.etag || studio.piece.id !== piece.id) return; // it went on meanwhile
     if (now.composing) this.follow();
-    else if (now.mark !== piece.mark || now.n_notes !== piece.n_notes) this.refresh();
-    else if (now.title !== piece.title || now.starred !== piece.starred) studio.facts(now);
+    else if (now.etag !== piece.etag || now.n_notes !== piece.n_notes) this.refresh();
+    else if (now.title !== piece.title || now.starred !== piece.starred) studio.showDetails(now);
   }
 
   /** What the store has now; told if another window has gone elsewhere. */
@@ -69,7 +69,7 @@ export class Following {
     this.stop();
     this.abort = abort;
     this.doneMs = studio.player.endMs;
-    studio.facts(null); // what cannot be pressed meanwhile
+    studio.showDetails(null); // what cannot be pressed meanwhile
     try {
       for await (const event of api.follow(studio.piece.id, abort.signal)) {
         if (this.abort !== abort) return;
@@ -109,7 +109,7 @@ export class Following {
       this.doneMs = this.fromMs + event.seconds * 1000;
       this.done = this.seconds ? event.seconds / this.seconds : null;
       studio.player.frontierMs = this.doneMs;
-    } else if (event.event === "done") studio.facts(event.piece);
+    } else if (event.event === "done") studio.showDetails(event.piece);
   }
 
   #show({ piece, takes }) {
@@ -125,7 +125,7 @@ export class Following {
       studio.takes.from = this.fromMs;
       studio.takes.show(piece.choosing, [], version.prompt_ms);
       takes.forEach((take, number) => studio.takes.add(number, take.notes));
-      studio.facts(null);
+      studio.showDetails(null);
     }
     this.doneMs = studio.player.frontierMs = rows.reduce((end, note) => Math.max(end, note[0]), this.fromMs);
   }

@@ -17,9 +17,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from preludio.studio.refusals import told
+from preludio.studio.problem_responses import problem_body
 
-Explain = Callable[[BaseException], tuple[int, str, str]]
+DescribeError = Callable[[BaseException], tuple[int, str, str]]
 """The status, the code and the message of a fault."""
 COOKIE = "preludio_token"
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
@@ -38,10 +38,10 @@ HEADERS = {
 }
 
 
-class Guard:
+class AccessMiddleware:
     """Refuses strangers, and sets the security headers on every answer, be it of a fault of ours."""
 
-    def __init__(self, app: ASGIApp, hosts: frozenset[str], token: str | None, explain: Explain) -> None:
+    def __init__(self, app: ASGIApp, hosts: frozenset[str], token: str | None, explain: DescribeError) -> None:
         """hosts: the names under which the studio may be called, without a port. token: what a visitor must show, or None."""
         self.app, self.hosts, self.token, self.explain = app, hosts, token, explain
 
@@ -64,9 +64,9 @@ class Guard:
 
         refusal = self._refusal(scope)
         if refusal is not None:
-            await answer(scope, with_headers, *refusal)
+            await send_problem(scope, with_headers, *refusal)
         elif self._shows_token(scope):
-            await _welcome(scope, with_headers, self.token or "")
+            await _set_token_cookie(scope, with_headers, self.token or "")
         else:
             try:
                 await self.app(scope, receive, with_headers)
@@ -75,7 +75,7 @@ class Guard:
             except Exception as error:
                 if begun:
                     raise
-                await answer(scope, with_headers, *self.explain(error))
+                await send_problem(scope, with_headers, *self.explain(error))
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         headers = Headers(scope=scope)
@@ -83,7 +83,7 @@ class Guard:
         if not self._is_ours(host):
             return 421, "wrong_host", "this is not a name of the studio: open the address that preludio studio printed"
         origin = headers.get("origin")
-        if origin is not None and not _is_of(origin, host):
+        if origin is not None and not _is_same_origin(origin, host):
             return 403, "wrong_origin", "another site's page may not use the studio"
         site = headers.get("sec-fetch-site", "none")
         if site not in ("same-origin", "none") and not (scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"):
@@ -118,21 +118,21 @@ class Guard:
         return cookie is not None and _equal(cookie.value, self.token)
 
 
-class BodyLimit:
+class BodyLimitMiddleware:
     """Refuses what is too large before it is read."""
 
-    def __init__(self, app: ASGIApp, most_bytes: int, larger: dict[str, int]) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, larger: dict[str, int]) -> None:
         """larger: paths that take more."""
-        self.app, self.most_bytes, self.larger = app, most_bytes, larger
+        self.app, self.max_bytes, self.larger = app, max_bytes, larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        most_bytes = self.larger.get(scope["path"], self.most_bytes)
+        max_bytes = self.larger.get(scope["path"], self.max_bytes)
         length = Headers(scope=scope).get("content-length", "0")
-        if not length.isdecimal() or int(length[:19]) > most_bytes:
-            await answer(scope, send, 413, "too_big", f"more than {most_bytes:,} bytes are not taken")
+        if not length.isdecimal() or int(length[:19]) > max_bytes:
+            await send_problem(scope, send, 413, "too_big", f"more than {max_bytes:,} bytes are not taken")
             return
         received = 0
 
@@ -140,21 +140,21 @@ class BodyLimit:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > most_bytes:  # sent in chunks, without a length
+            if received > max_bytes:  # sent in chunks, without a length
                 raise HTTPException(413)
             return message
 
         await self.app(scope, counted, send)
 
 
-async def answer(scope: Scope, send: Send, status: int, code: str, message: str) -> None:
-    said = told(Headers(scope=scope), status, code, message)
+async def send_problem(scope: Scope, send: Send, status: int, code: str, message: str) -> None:
+    said = problem_body(Headers(scope=scope), status, code, message)
     headers = [(name.encode(), value.encode()) for name, value in said.headers().items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": said.body})
 
 
-async def _welcome(scope: Scope, send: Send, token: str) -> None:
+async def _set_token_cookie(scope: Scope, send: Send, token: str) -> None:
     """The token goes from the address, where others might read it, into a cookie."""
     cookie = f"{COOKIE}={token}; Path=/; HttpOnly; SameSite=Strict; Max-Age=31536000"
     headers = [(b"location", f"/{quote(scope['path'].lstrip('/'))}".encode()), (b"set-cookie", cookie.encode())]
@@ -162,7 +162,7 @@ async def _welcome(scope: Scope, send: Send, token: str) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def _is_of(origin: str, host: str) -> bool:
+def _is_same_origin(origin: str, host: str) -> bool:
     try:
         return urlsplit(origin).netloc == host  # "null" is of none
     except ValueError:

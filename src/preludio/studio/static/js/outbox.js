@@ -7,7 +7,7 @@ const NAME = "preludio.pending";
 const RETRY_MS = 1000;
 const AT_ONCE = 1000; // notes in one message
 
-export class Journal {
+export class Outbox {
   /** name: of its place in the browser's storage, one of its own for each: two tabs may be played in at once. */
   constructor(kind, state = {}, name = `${NAME}.${Date.now()}.${Math.random()}`) {
     this.state = { kind, key: newKey(), piece: null, version: null, place: 0, fromMs: 0, notes: [], ...state };
@@ -110,9 +110,9 @@ export class Journal {
 
   /** A full disk, and whatever else may pass, is told for as long as it lasts. */
   #worry(error) {
-    if (this.trouble === (error.code ?? "our_fault")) return;
+    if (this.trouble === (error.code ?? "internal_error")) return;
     this.#ease();
-    this.trouble = error.code ?? "our_fault";
+    this.trouble = error.code ?? "internal_error";
     if (this.trouble === "offline") complain(error);
     else banner(`e_${this.trouble}`);
   }
@@ -131,7 +131,7 @@ const since = (rows, fromMs) => rows.map(([onset, offset, ...rest]) => [Math.max
 function restored(name) {
   try {
     const state = JSON.parse(localStorage.getItem(name));
-    if (state?.notes?.length) return new Journal(state.kind, state, name);
+    if (state?.notes?.length) return new Outbox(state.kind, state, name);
   } catch {
     // not ours
   }

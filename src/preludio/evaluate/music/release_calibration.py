@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from preludio.corpus.workers import everywhere
+from preludio.corpus.workers import parallel_map
 from preludio.evaluate.figures import Estimate
-from preludio.evaluate.pieces import Pieces
+from preludio.evaluate.pieces import TokenisedPieces
 from preludio.evaluate.score import EngineScore
 from preludio.tokens import NOTE_OFF, NOTE_ON, PAD, TIME_SHIFT
 
@@ -37,18 +37,18 @@ DRAWS = 1000
 N_KEYS = NOTE_OFF - NOTE_ON
 
 
-class LetGos(NamedTuple):
+class ReleaseCounts(NamedTuple):
     """Of one segment: sums by tokens since the strike, as NAMES: (5,)."""
 
     expected: Floats
     actual: Integers
 
 
-def let_gos(probabilities: Probabilities, segment: npt.NDArray[np.integer[Any]]) -> LetGos:
+def count_releases(probabilities: Probabilities, segment: npt.NDArray[np.integer[Any]]) -> ReleaseCounts:
     """Of one segment of ids without START, END and PAD."""
     ids = np.asarray(segment, dtype=np.int64)
     if len(ids) < 2:
-        return LetGos(np.zeros(len(NAMES)), np.zeros(len(NAMES), dtype=np.int64))
+        return ReleaseCounts(np.zeros(len(NAMES)), np.zeros(len(NAMES), dtype=np.int64))
     struck = last_strikes(ids)[:-1]
     place = np.arange(len(ids) - 1)
     age = place[:, None] + 1 - struck  # tokens from the strike to the token that comes
@@ -59,7 +59,7 @@ def let_gos(probabilities: Probabilities, segment: npt.NDArray[np.integer[Any]])
     released = (ids[1:] >= NOTE_OFF) & (ids[1:] < TIME_SHIFT)
     key = np.where(released, ids[1:] - NOTE_OFF, 0)
     known = released & down[place, key]
-    return LetGos(expected, np.bincount(bucket[place, key][known], minlength=len(NAMES)))
+    return ReleaseCounts(expected, np.bincount(bucket[place, key][known], minlength=len(NAMES)))
 
 
 def last_strikes(ids: Integers) -> Integers:
@@ -74,33 +74,33 @@ def last_strikes(ids: Integers) -> Integers:
     return np.asarray(np.take_along_axis(change, changed, axis=0)[1:])
 
 
-def let_gos_of(
-    score: EngineScore, pieces: Pieces, seed: int, processes: int, progress: Callable[[float], None] | None = None
+def release_calibration(
+    score: EngineScore, pieces: TokenisedPieces, seed: int, processes: int, progress: Callable[[float], None] | None = None
 ) -> dict[str, Estimate]:
     """Expected over actual releases of one random segment of each piece, by tokens since the strike; the interval is over pieces.
 
     The segment begins at a multiple of SEGMENT, as the likelihood protocol cuts.
     """
-    found: list[tuple[int, LetGos]] = []
-    for one in everywhere(_in_process, score, _segments(pieces, seed), processes):
+    found: list[tuple[int, ReleaseCounts]] = []
+    for one in parallel_map(_in_process, score, _segments(pieces, seed), processes):
         found.append(one)
         if progress is not None:
             progress(len(found))
     sums = [one for _, one in sorted(found, key=itemgetter(0))]
-    expected, actual = (np.array([getattr(one, name) for one in sums]).reshape(-1, len(NAMES)) for name in LetGos._fields)
+    expected, actual = (np.array([getattr(one, name) for one in sums]).reshape(-1, len(NAMES)) for name in ReleaseCounts._fields)
     return {name: _over(expected[:, places].sum(axis=1), actual[:, places].sum(axis=1), seed) for name, places in RANGES.items()}
 
 
-def _segments(pieces: Pieces, seed: int) -> Iterator[tuple[int, Integers]]:
+def _segments(pieces: TokenisedPieces, seed: int) -> Iterator[tuple[int, Integers]]:
     for number, piece in enumerate(pieces):
         ids = piece.ids[piece.ids < PAD].astype(np.int64)
         start = SEGMENT * int(np.random.default_rng([seed, number]).integers(0, max(1, len(ids) // SEGMENT)))
         yield number, ids[start : start + SEGMENT]
 
 
-def _in_process(score: EngineScore, task: tuple[int, Integers]) -> tuple[int, LetGos]:
+def _in_process(score: EngineScore, task: tuple[int, Integers]) -> tuple[int, ReleaseCounts]:
     number, ids = task
-    return number, let_gos(score.probabilities, ids)
+    return number, count_releases(score.probabilities, ids)
 
 
 def _over(expected: Floats, actual: Integers, seed: int) -> Estimate:

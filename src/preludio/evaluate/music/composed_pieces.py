@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from preludio.checkpoint import Checkpoint
     from preludio.compose import Composer
 
-Progress = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 INDEX = "pieces.json"
 FORMAT = 1
@@ -38,7 +38,7 @@ _REMEDY = "choose an empty folder with --out, or remove this one"
 
 
 @dataclass(frozen=True)
-class Job:
+class ComposeBatch:
     """Pieces that are composed in one batch: variations of one request.
 
     Attributes:
@@ -51,7 +51,7 @@ class Job:
     prompt: str = ""
 
 
-def jobs(settings: Settings, prompts: Sequence[Excerpt]) -> list[Job]:
+def compose_batches(settings: Settings, prompts: Sequence[Excerpt]) -> list[ComposeBatch]:
     """All batches of a measurement, in the order in which they are composed."""
     nothing = _from_nothing("nothing", settings.pieces, settings.seconds, settings)
     long = _from_nothing("long", settings.long_pieces, settings.long_seconds, settings)
@@ -59,17 +59,17 @@ def jobs(settings: Settings, prompts: Sequence[Excerpt]) -> list[Job]:
     return [*nothing, *continued, *long]
 
 
-def _from_nothing(kind: str, n: int, seconds: float, settings: Settings) -> Iterator[Job]:
+def _from_nothing(kind: str, n: int, seconds: float, settings: Settings) -> Iterator[ComposeBatch]:
     """`preludio compose --seed S --variations 8` makes the same pieces: number 8 b + v is variation v of seed `settings.seed` + b."""
     for first in range(0, n, BATCH):
         names = tuple(f"{kind}-{number:04}" for number in range(first, min(first + BATCH, n)))
-        yield Job(names, _request(settings, settings.seed + first // BATCH, seconds, len(names)))
+        yield ComposeBatch(names, _request(settings, settings.seed + first // BATCH, seconds, len(names)))
 
 
-def _continued(number: int, excerpt: Excerpt, settings: Settings) -> Job:
+def _continued(number: int, excerpt: Excerpt, settings: Settings) -> ComposeBatch:
     names = tuple(f"continued-{number:04}-{take}" for take in range(settings.takes))
     request = _request(settings, settings.seed, settings.seconds, settings.takes, excerpt.prompted, settings.prompt_seconds)
-    return Job(names, request, excerpt.name)
+    return ComposeBatch(names, request, excerpt.name)
 
 
 def _request(
@@ -90,19 +90,17 @@ def _request(
     )
 
 
-def origin(checkpoint: Checkpoint, engine: str, settings: Settings) -> dict[str, Any]:
+def piece_origin(checkpoint: Checkpoint, engine: str, settings: Settings) -> dict[str, Any]:
     """What decides how a piece of a given name and prompt sounds: pieces of another origin cannot stand in for it."""
     digest = hashlib.sha256()
     for name, array in sorted(checkpoint.arrays.items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    facts = settings.to_json()
+    fields = settings.to_json()
     counts = ("prompts", "takes", "pieces", "long_pieces")  # more of them leaves the first ones as they are
-    return {"model": digest.hexdigest(), "engine": engine} | {
-        name: value for name, value in facts.items() if name not in counts
-    }
+    return {"model": digest.hexdigest(), "engine": engine} | {name: value for name, value in fields.items() if name not in counts}
 
 
-class Store:
+class PieceFolder:
     """The folder's pieces.
 
     Raises:
@@ -131,46 +129,48 @@ class Store:
             raise OutputError(f"{self.folder} holds pieces of another measurement (another {what}): {_REMEDY}")
         return prompts
 
-    def has(self, job: Job) -> bool:
+    def has(self, batch: ComposeBatch) -> bool:
         """Whether all its pieces are there."""
-        return all(self._prompts.get(name) == job.prompt and self._path(name).is_file() for name in job.names)
+        return all(self._prompts.get(name) == batch.prompt and self._path(name).is_file() for name in batch.names)
 
-    def add(self, job: Job, performances: Sequence[Performance]) -> None:
+    def add(self, batch: ComposeBatch, performances: Sequence[Performance]) -> None:
         """Writes a batch, then the index: a batch that is not in it does not count."""
-        for name, performance in zip(job.names, performances, strict=True):
+        for name, performance in zip(batch.names, performances, strict=True):
             write_midi(performance, self._path(name))
-            self._prompts[name] = job.prompt
+            self._prompts[name] = batch.prompt
         index = {"format": FORMAT, "origin": self._origin, "pieces": dict(sorted(self._prompts.items()))}
         write_atomically(self.folder / INDEX, (json.dumps(index, indent=1, ensure_ascii=False) + "\n").encode())
 
-    def read(self, job: Job) -> list[Performance]:
+    def read(self, batch: ComposeBatch) -> list[Performance]:
         """The batch's pieces, with their prompts."""
-        return [read_midi(self._path(name)) for name in job.names]
+        return [read_midi(self._path(name)) for name in batch.names]
 
     def _path(self, name: str) -> Path:
         return self.folder / "pieces" / f"{name}.mid"
 
 
-def compose_missing(composer: Composer, wanted: Sequence[Job], store: Store, progress: Progress | None = None) -> None:
+def compose_missing(
+    composer: Composer, batches: Sequence[ComposeBatch], store: PieceFolder, progress: ProgressCallback | None = None
+) -> None:
     """Composes each batch that the store lacks. `progress` hears how many seconds of music there are of all that is wanted."""
     done = 0.0
-    for job in wanted:
-        if not store.has(job):
-            heard = None if progress is None else _from(progress, done, len(job.names))
-            pieces = composer.takes(job.request, progress=heard)
-            store.add(job, [piece.performance for piece in pieces])
-        done += job.request.seconds * len(job.names)
+    for batch in batches:
+        if not store.has(batch):
+            heard = None if progress is None else _from(progress, done, len(batch.names))
+            pieces = composer.takes(batch.request, progress=heard)
+            store.add(batch, [piece.performance for piece in pieces])
+        done += batch.request.seconds * len(batch.names)
         if progress is not None:
             progress(done)
 
 
-def _from(progress: Progress, done: float, n: int) -> Progress:
+def _from(progress: ProgressCallback, done: float, n: int) -> ProgressCallback:
     return lambda seconds: progress(done + n * seconds)
 
 
-def total_seconds(wanted: Sequence[Job]) -> float:
+def total_seconds(batches: Sequence[ComposeBatch]) -> float:
     """Of music, in all batches."""
-    return sum(job.request.seconds * len(job.names) for job in wanted)
+    return sum(batch.request.seconds * len(batch.names) for batch in batches)
 
 
 def measured_part(performance: Performance, settings: Settings, seconds: float, *, prompted: bool) -> Performance:

@@ -41,8 +41,8 @@ export function show() {
   $("length").setAttribute("aria-valuetext", length);
 }
 
-/** The wish as the API takes it. Throws ApiError "bad_number" for a number that cannot be. */
-export function wish() {
+/** The request as the API takes it. Throws ApiError "bad_number" for a number that cannot be. */
+export function request() {
   for (const id of FIELDS) {
     const field = $(id);
     if (field.validity.rangeOverflow || field.validity.rangeUnderflow || field.validity.badInput || (id === "seed" ? field.validity.stepMismatch : field.value === "")) {

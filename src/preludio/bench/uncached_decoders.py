@@ -1,7 +1,7 @@
 """Our model without a cache, in eager PyTorch, float32: what each event costs where the network hears everything again for it.
 
-Two ways. `SoFarPlayer` hears the sequence so far, with the attention that training uses: in blocks of 256 queries, each against only the
-keys that it may see. `PaddedPlayer` is how this project's ancestor, the Keras example of a Music Transformer, does it: the sequence is
+Two ways. `PrefixDecoder` hears the sequence so far, with the attention that training uses: in blocks of 256 queries, each against only the
+keys that it may see. `PaddedDecoder` is how this project's ancestor, the Keras example of a Music Transformer, does it: the sequence is
 padded to the whole window, and attention is the paper's: all scores of all queries and keys at once, masked. In both the logits of all
 positions are computed, as a plain forward pass does; nothing is compiled or fused.
 """
@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from preludio.bench.players import Seconds, random_ids
+from preludio.bench.decoders import Seconds, random_ids
 from preludio.checkpoint import Checkpoint, ModelConfig
 from preludio.model import Transformer
 from preludio.model.transformer import Layer
 
 
-class SoFarPlayer:
+class PrefixDecoder:
     """Measured at some lengths, and between them interpolated: a whole piece takes ten minutes."""
 
     batch = 1
@@ -31,13 +31,13 @@ class SoFarPlayer:
         self.name, self.threads = name, threads
         self._model = Transformer.from_checkpoint(checkpoint).eval()
 
-    def play(self, n: int) -> Seconds:
+    def decode(self, n: int) -> Seconds:
         torch.set_num_threads(self.threads)
         lengths = [length for length in self.LENGTHS if length < n] + [n]
         return np.interp(np.arange(1, n + 1), lengths, [_seconds(self._model, length) for length in lengths])
 
 
-class PaddedPlayer:
+class PaddedDecoder:
     """Each event costs a pass over the whole window, wherever in the piece it is: some are measured, and their median stands for all."""
 
     batch = 1
@@ -47,7 +47,7 @@ class PaddedPlayer:
         self.name, self.threads = name, threads
         self._model = SkewedTransformer.from_checkpoint(checkpoint).eval()
 
-    def play(self, n: int) -> Seconds:
+    def decode(self, n: int) -> Seconds:
         torch.set_num_threads(self.threads)
         return np.full(n, np.median([_seconds(self._model, self._model.config.window) for _ in range(self.PASSES)]))
 

@@ -19,8 +19,8 @@ from training_runs import Started, arguments, config, free_port, in_float32, one
 
 from preludio.errors import TrainError
 from preludio.train import state
-from preludio.train.runs import Run
-from preludio.train.world import World
+from preludio.train.distributed_context import DistributedContext
+from preludio.train.training_run import TrainingRun
 
 # With AdamW in float32 only the order of sums differs, 1e-7 of them: measured after 24 steps, 1e-6 nats.
 ADAMW_NATS = 1e-5
@@ -130,4 +130,4 @@ def test_processes_that_were_told_different_things_say_so(data: Path, tmp_path: 
 @pytest.mark.parametrize(("changes", "words"), [({"batch_tokens": 96}, "3 windows of 32 cannot be shared by 2 processes")])
 def test_a_batch_that_cannot_be_shared(data: Path, changes: dict[str, Any], words: str) -> None:
     with pytest.raises(TrainError, match=words):
-        Run(config(**changes), open_data(data), World(0, 2, torch.device("cpu")))
+        TrainingRun(config(**changes), open_data(data), DistributedContext(0, 2, torch.device("cpu")))

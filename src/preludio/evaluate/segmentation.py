@@ -9,7 +9,7 @@ from typing import NamedTuple
 from preludio.errors import RequestError
 
 
-class Span(NamedTuple):
+class ScoredSpan(NamedTuple):
     """One pass: the model sees ids[start : stop] and nothing before; its predictions of ids[first : stop] count."""
 
     start: int
@@ -18,7 +18,7 @@ class Span(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Cut:
+class Segmentation:
     """How a piece is cut into passes. Every token but the piece's first, or each segment's first, counts once.
 
     With a stride as long as the window: segments that do not overlap, as in the papers. With a shorter one, a sliding context: each
@@ -39,23 +39,23 @@ class Cut:
     def slides(self) -> bool:
         return self.stride < self.window
 
-    def spans(self, n_tokens: int) -> Iterator[Span]:
+    def spans(self, n_tokens: int) -> Iterator[ScoredSpan]:
         """The passes over a piece of so many tokens, in order; passes that would predict nothing are left out."""
         scored = 0
         for start in range(0, n_tokens, self.stride):
             stop = min(start + self.window, n_tokens)
             first = max(start + 1, scored)  # a pass's first token has nothing to be predicted from
             if first < stop:
-                yield Span(start, stop, first)
+                yield ScoredSpan(start, stop, first)
             scored = stop
             if stop == n_tokens:
                 return
 
-    def in_words(self) -> str:
+    def to_text(self) -> str:
         if self.slides:
             return f"context of at least {self.window - self.stride:,} tokens where the piece has them (windows of {self.window:,})"
         return f"segments of {self.window:,} tokens, empty context at each start, their first token not scored"
 
 
-PAPERS = Cut()
+PAPER_SEGMENTATION = Segmentation()
 """Segments of 2,048 that do not overlap, the rest as a segment of its own: what the published figures are computed by."""

@@ -13,7 +13,7 @@ def test_a_second_window_shows_what_is_composed_as_it_comes(visit: Open, server:
     first.click("#compose")
     until(first, "preludio.player.notes.length > 10")
     second = second_of(first)
-    until(second, "preludio.following.on && preludio.player.notes.length > 10")
+    until(second, "preludio.liveUpdates.on && preludio.player.notes.length > 10")
     before = len(shown(second))
     until(second, "document.getElementById('status').textContent.includes('another window')")
     assert second.is_disabled("#again")
@@ -22,7 +22,7 @@ def test_a_second_window_shows_what_is_composed_as_it_comes(visit: Open, server:
     until(second, "preludio.player.positionMs > 200")
     first.click("#compose")  # now Stop
     until(first, "!preludio.composing.on && preludio.piece.version")
-    until(second, "!preludio.following.on && preludio.player.frontierMs === Infinity")
+    until(second, "!preludio.liveUpdates.on && preludio.player.frontierMs === Infinity")
     until(second, "document.getElementById('status').textContent.includes('Broken off')")
     until(first, "!preludio.piece.composing && document.getElementById('status').textContent.includes('Broken off')")
     assert sorted(shown(second)) == sorted(shown(first)) == sorted(stored(server, second))
@@ -33,9 +33,9 @@ def test_a_second_window_that_is_open_already_goes_along(visit: Open) -> None:
     set_length(first, 0)
     choose(first, "takes", "3")
     first.click("#compose")
-    until(second, "preludio.following.on && preludio.takes.open")
+    until(second, "preludio.liveUpdates.on && preludio.takes.open")
     until(first, "!preludio.composing.on")
-    until(second, "!preludio.following.on && preludio.takes.list.every((take) => take.notes.length)")
+    until(second, "!preludio.liveUpdates.on && preludio.takes.list.every((take) => take.notes.length)")
     takes = "() => preludio.takes.list.map((take) => take.notes.map(String).sort())"
     assert second.evaluate(takes) == first.evaluate(takes)
     paused(first)  # who listens is not disturbed

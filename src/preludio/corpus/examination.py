@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from preludio.corpus.clean import RULES, Rule, clean
+from preludio.corpus.clean import RULES, CleaningRule, clean
 from preludio.corpus.entry import Entry, Source
 from preludio.corpus.fingerprint import LANDMARK, Fingerprint, fingerprint
-from preludio.corpus.workers import everywhere
+from preludio.corpus.workers import parallel_map
 from preludio.errors import PreludioError, PreludioWarning
-from preludio.files import replacing
+from preludio.files import replace_atomically
 from preludio.performance import Performance
 from preludio.processors import usable_processors
 from preludio.tokens import VOCABULARY_HASH, Ids, encode
@@ -38,7 +38,7 @@ Counts = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True)
-class Facts:
+class EntryRecord:
     """What is known of one entry once it has been read; all 0 and empty if it could not be."""
 
     entry: Entry
@@ -52,17 +52,17 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Examined:
+class ExaminedEntry:
     """One entry's facts and arrays."""
 
-    facts: Facts
+    record: EntryRecord
     ids: Ids
     landmarks: Fingerprint
     pitches: Counts  # (128,) notes of each pitch
     velocities: Counts  # (128,) notes of each velocity
 
 
-def examine(source: Source, entry: Entry, rules: Sequence[Rule]) -> Examined:
+def examine(source: Source, entry: Entry, rules: Sequence[CleaningRule]) -> ExaminedEntry:
     """One entry; a file that cannot be read is a fact, not an error. Reasons do not say where it lies: a report must not depend on that."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PreludioWarning)
@@ -71,15 +71,15 @@ def examine(source: Source, entry: Entry, rules: Sequence[Rule]) -> Examined:
     if performance is not None:
         return _measured(entry, performance, "; ".join(reasons))
     nothing = np.zeros(128, dtype=np.uint32)
-    facts = Facts(entry, fault=reasons[-1], notes="; ".join(reasons[:-1]))
-    return Examined(facts, np.empty(0, np.uint16), np.empty(0, LANDMARK), nothing, nothing)
+    record = EntryRecord(entry, fault=reasons[-1], notes="; ".join(reasons[:-1]))
+    return ExaminedEntry(record, np.empty(0, np.uint16), np.empty(0, LANDMARK), nothing, nothing)
 
 
-def _place(source: Source) -> Path:
-    return Path(getattr(getattr(source, "place", None), "path", os.devnull))
+def _location(source: Source) -> Path:
+    return Path(getattr(getattr(source, "tree", None), "path", os.devnull))
 
 
-def _usable(source: Source, entry: Entry, rules: Sequence[Rule]) -> tuple[Performance | None, tuple[str, ...]]:
+def _usable(source: Source, entry: Entry, rules: Sequence[CleaningRule]) -> tuple[Performance | None, tuple[str, ...]]:
     """The cleaned performance and what was done to it, or None and why not. What is held out stays as it was played."""
     try:
         performance = source.read(entry)
@@ -90,13 +90,13 @@ def _usable(source: Source, entry: Entry, rules: Sequence[Rule]) -> tuple[Perfor
     return (performance, ()) if entry.split in HELD_OUT else clean(performance, rules)
 
 
-def _measured(entry: Entry, performance: Performance, mended: str) -> Examined:
+def _measured(entry: Entry, performance: Performance, mended: str) -> ExaminedEntry:
     ids = encode(performance)
     pedal_ms = int((performance.pedals[:, 1] - performance.pedals[:, 0]).sum())
     seconds = performance.duration_ms / 1000
-    facts = Facts(entry, "", mended, len(performance), len(ids), seconds, pedal_ms / 1000, zlib.crc32(ids.tobytes()))
+    record = EntryRecord(entry, "", mended, len(performance), len(ids), seconds, pedal_ms / 1000, zlib.crc32(ids.tobytes()))
     pitches, velocities = (np.bincount(performance.notes[name], minlength=128).astype(np.uint32) for name in ("pitch", "velocity"))
-    return Examined(facts, ids, fingerprint(performance), pitches, velocities)
+    return ExaminedEntry(record, ids, fingerprint(performance), pitches, velocities)
 
 
 class Examination:
@@ -136,16 +136,16 @@ class Examination:
         done = len(self.work) - sum(len(self.entries(batch)) for batch in missing)
         yield done
         tasks = ((str(self.path(batch)), self.entries(batch)) for batch in missing)
-        for n in everywhere(_batch, (self.sources, self.rules), tasks, min(processes or usable_processors(), max(len(missing), 1))):
+        for n in parallel_map(_batch, (self.sources, self.rules), tasks, min(processes or usable_processors(), max(len(missing), 1))):
             done += n
             yield done
 
-    def results(self) -> Iterator[Examined]:
+    def results(self) -> Iterator[ExaminedEntry]:
         """Everything, in the order of the entries, one batch in memory at a time."""
         for batch in range(self.n_batches):
             yield from load_batch(self.path(batch))
 
-    def light(self) -> Iterator[tuple[Facts, Fingerprint]]:
+    def light(self) -> Iterator[tuple[EntryRecord, Fingerprint]]:
         """Without ids: they stay on the disk. About 10 KB a file."""
         for batch in range(self.n_batches):
             with np.load(self.path(batch), allow_pickle=False) as stored:
@@ -170,7 +170,7 @@ def _entries(sources: Sequence[Source]) -> Iterator[tuple[int, Entry]]:
 def _stamps(sources: Sequence[Source], work: Sequence[tuple[int, Entry]]) -> Iterator[tuple[int, int]]:
     """Sizes and times of all files: what was examined of one that has changed since is not gone on from."""
     for number, source in enumerate(sources):
-        path = _place(source)
+        path = _location(source)
         if path.is_file():
             yield _size_and_time(path)
         else:
@@ -198,9 +198,9 @@ def _is_whole(path: Path) -> bool:
 Task = tuple[str, list[tuple[int, Entry]]]
 
 
-def _batch(hands: tuple[Sequence[Source], Sequence[Rule]], task: Task) -> int:
+def _batch(context: tuple[Sequence[Source], Sequence[CleaningRule]], task: Task) -> int:
     """Examines and saves one batch; how many files it had."""
-    sources, rules = hands
+    sources, rules = context
     path, entries = task
     save_batch(path, [examine(sources[number], entry, rules) for number, entry in entries])
     return len(entries)
@@ -209,10 +209,10 @@ def _batch(hands: tuple[Sequence[Source], Sequence[Rule]], task: Task) -> int:
 # --- a batch at rest --------------------------------------------------------------------------------------------------------------
 
 
-def save_batch(path: str | os.PathLike[str], examined: Sequence[Examined]) -> None:
+def save_batch(path: str | os.PathLike[str], examined: Sequence[ExaminedEntry]) -> None:
     """Arrays end to end, and their lengths; the facts as JSON."""
     arrays: dict[str, npt.NDArray[Any]] = {
-        "facts": np.frombuffer(json.dumps([asdict(one.facts) for one in examined]).encode(), dtype=np.uint8),
+        "facts": np.frombuffer(json.dumps([asdict(one.record) for one in examined]).encode(), dtype=np.uint8),
         "ids": np.concatenate([one.ids for one in examined]),
         "ids_lengths": np.array([len(one.ids) for one in examined]),
         "landmarks": np.concatenate([one.landmarks for one in examined]),
@@ -220,20 +220,20 @@ def save_batch(path: str | os.PathLike[str], examined: Sequence[Examined]) -> No
         "pitches": np.stack([one.pitches for one in examined]),
         "velocities": np.stack([one.velocities for one in examined]),
     }
-    with replacing(path) as beside, beside.open("wb") as file:
+    with replace_atomically(path) as beside, beside.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type]
 
 
-def load_batch(path: Path) -> list[Examined]:
+def load_batch(path: Path) -> list[ExaminedEntry]:
     """What `save_batch` wrote."""
     with np.load(path, allow_pickle=False) as stored:
         columns = _facts(stored), _parts(stored, "ids"), _parts(stored, "landmarks"), stored["pitches"], stored["velocities"]
-        return [Examined(*row) for row in zip(*columns, strict=True)]
+        return [ExaminedEntry(*row) for row in zip(*columns, strict=True)]
 
 
-def _facts(stored: Any) -> list[Facts]:
+def _facts(stored: Any) -> list[EntryRecord]:
     rows = json.loads(stored["facts"].tobytes())
-    return [Facts(**{**row, "entry": Entry(**row["entry"])}) for row in rows]
+    return [EntryRecord(**{**row, "entry": Entry(**row["entry"])}) for row in rows]
 
 
 def _parts(stored: Any, name: str) -> list[npt.NDArray[Any]]:

@@ -8,77 +8,80 @@ from pathlib import Path
 
 from preludio.train import page, sample
 from preludio.train.config import TrainConfig
-from preludio.train.log import Board, Log
-from preludio.train.loop import Row
+from preludio.train.log import RunLog, TensorBoardLog
+from preludio.train.loop import LogRow
 
 SHOWN_EVERY_SECONDS = 15.0
 
 
 @dataclass(frozen=True)
-class Voice:
+class Console:
     """How one speaks to a person."""
 
-    say: Callable[[str], None]  # a line that stays
-    live: Callable[[str], None] | None = None  # a line that the next one replaces; None where there is no terminal
+    print_line: Callable[[str], None]  # a line that stays
+    update_line: Callable[[str], None] | None = None  # a line that the next one replaces; None where there is no terminal
 
 
-class Seen:
-    """Follows one sitting of a run (loop.Watch)."""
+class ConsoleObserver:
+    """Follows one sitting of a run (see `loop.RunObserver`)."""
 
-    def __init__(self, config: TrainConfig, out: Path, after_step: int, voice: Voice, tensorboard: bool = False) -> None:
+    def __init__(self, config: TrainConfig, out: Path, after_step: int, console: Console, tensorboard: bool = False) -> None:
         """
         Raises:
             OutputError: the folder cannot be written.
             TrainError: TensorBoard was asked for and is not installed.
         """
         self.config, self.out = config, out
-        self._records: list[Log | Board] = [Log(out, after_step), *([Board(out, after_step)] if tensorboard else [])]
-        self._line = Line(config.steps, voice)
+        self._records: list[RunLog | TensorBoardLog] = [
+            RunLog(out, after_step),
+            *([TensorBoardLog(out, after_step)] if tensorboard else []),
+        ]
+        self._line = StatusLine(config.steps, console)
 
-    def step(self, row: Row) -> None:
+    def on_step(self, row: LogRow) -> None:
         for record in self._records:
             record.append(row)
         self._line.row(row)
 
-    def kept(self, row: Row) -> None:
+    def on_saved(self, row: LogRow) -> None:
         """Time for a piece, if this is a step for one, and for the page."""
         every = self.config.sample_every
         if every and row["step"] % every == 0:
             sample.compose(self.out, row["step"])
-        page.write(self.out, self.config)
+        page.write_sample(self.out, self.config)
 
     def close(self) -> None:
         for record in self._records:
             record.close()
 
 
-class Line:
+class StatusLine:
     """Loss, tokens a second, time left."""
 
-    def __init__(self, steps: int, voice: Voice) -> None:
-        self.steps, self.voice = steps, voice
+    def __init__(self, steps: int, console: Console) -> None:
+        self.steps, self.console = steps, console
         self._losses: list[float] = []
-        self._first: Row | None = None
+        self._first: LogRow | None = None
         self._next = 0.0
 
-    def row(self, row: Row) -> None:
+    def row(self, row: LogRow) -> None:
         """Speaks every few seconds, and lastingly when the validation split was looked at."""
         self._losses.append(row["loss"])
-        if self.voice.live:
-            self.voice.live(self._text(row))
-        if "validation" in row or (not self.voice.live and row["seconds"] >= self._next):
+        if self.console.update_line:
+            self.console.update_line(self._text(row))
+        if "validation" in row or (not self.console.update_line and row["seconds"] >= self._next):
             self._next = row["seconds"] + SHOWN_EVERY_SECONDS
-            self.voice.say(self._text(row))
+            self.console.print_line(self._text(row))
             self._losses = []
         if self._first is None or row["length"] != self._first["length"]:  # the first step of its kind also compiles: no measure of speed
             self._first = row
 
-    def _text(self, row: Row) -> str:
+    def _text(self, row: LogRow) -> str:
         loss = sum(self._losses) / len(self._losses)
         validation = f", validation {row['validation']:.4f}" if "validation" in row else ""
         return f"step {row['step']:,} of {self.steps:,}: loss {loss:.4f}{validation}{self._pace(row)}"
 
-    def _pace(self, row: Row) -> str:
+    def _pace(self, row: LogRow) -> str:
         first = self._first
         if first is None or row["step"] == first["step"]:
             return ""

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from preludio.corpus.examine import HELD_OUT, Facts
+from preludio.corpus.examination import HELD_OUT, EntryRecord
 from preludio.corpus.fingerprint import Fingerprint
-from preludio.corpus.matching import APART, Index, Likeness, compare
-from preludio.corpus.works import Guard
+from preludio.corpus.matching import APART, Index, Similarity, compare
+from preludio.corpus.works import LeakDetector
 
 VALIDATION_SHARE = 20  # one work in twenty, of the sources without splits
 _ORDER = {"test": 0, "validation": 1, "train": 2}  # None: 3
@@ -32,11 +32,11 @@ LEAST_SHARED = 0.25
 LEAST_STEADY = 0.4  # of the time spans, at one speed to 2 %; copies agree nearly everywhere
 FEWEST_SPANS = 12
 
-Pair = tuple[int, int, Likeness]
+Pair = tuple[int, int, Similarity]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SplitDecision:
     """What becomes of one entry."""
 
     split: str  # "" if it is left out
@@ -45,7 +45,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Choice:
+class SplitOptions:
     """Which of these rules are in force."""
 
     duplicates: bool = True  # leave out all but one of a performance's copies
@@ -53,39 +53,39 @@ class Choice:
     guard_own: bool = False  # and what the official training split has of them
 
 
-def decide(facts: Sequence[Facts], landmarks: Sequence[Fingerprint], choice: Choice) -> list[Verdict]:
+def decide_splits(records: Sequence[EntryRecord], landmarks: Sequence[Fingerprint], choice: SplitOptions) -> list[SplitDecision]:
     """A verdict for each entry."""
-    verdicts = [Verdict("", one.fault, "unusable") for one in facts]
-    usable = [place for place, one in enumerate(facts) if not one.fault]
-    alike = list(_pairs(facts, landmarks, usable))
-    copies = _copies(facts, landmarks, usable, alike) if choice.duplicates else {}
-    drawn = _drawn_splits(facts, landmarks, usable, alike)
-    guard = _guard(facts, landmarks) if choice.guard or choice.guard_own else None
+    decisions = [SplitDecision("", one.fault, "unusable") for one in records]
+    usable = [place for place, one in enumerate(records) if not one.fault]
+    alike = list(_pairs(records, landmarks, usable))
+    copies = _copies(records, landmarks, usable, alike) if choice.duplicates else {}
+    drawn = _drawn_splits(records, landmarks, usable, alike)
+    guard = _guard(records, landmarks) if choice.guard or choice.guard_own else None
     for place in usable:
         if place in copies:
-            verdicts[place] = Verdict("", f"the same performance as {_called(facts[copies[place]])}", "duplicate")
-        elif guard is not None and _guarded(facts[place], choice) and (leak := _leak(guard, facts[place], landmarks[place])):
-            verdicts[place] = Verdict("", leak, "leak")
+            decisions[place] = SplitDecision("", f"the same performance as {_called(records[copies[place]])}", "duplicate")
+        elif guard is not None and _guarded(records[place], choice) and (leak := _leak(guard, records[place], landmarks[place])):
+            decisions[place] = SplitDecision("", leak, "leak")
         else:
-            verdicts[place] = Verdict(facts[place].entry.split or drawn[place])
-    return verdicts
+            decisions[place] = SplitDecision(records[place].entry.split or drawn[place])
+    return decisions
 
 
 # --- what is like what ------------------------------------------------------------------------------------------------------------
 
 
-def _pairs(facts: Sequence[Facts], landmarks: Sequence[Fingerprint], usable: Sequence[int]) -> Iterator[Pair]:
+def _pairs(records: Sequence[EntryRecord], landmarks: Sequence[Fingerprint], usable: Sequence[int]) -> Iterator[Pair]:
     """Every two of one work. Of two with official splits only copies matter, which is a quicker question."""
     index = Index([landmarks[place] for place in usable])
-    official = {place: _outline(landmarks[place]) for place in usable if facts[place].entry.split}
+    official = {place: _outline(landmarks[place]) for place in usable if records[place].entry.split}
     for number, one in enumerate(usable):
         for candidate in index.candidates(landmarks[one]):
             other = usable[candidate]
             if candidate <= number or (one in official and other in official and not _may_be_copies(official[one], official[other])):
                 continue
-            likeness = compare(landmarks[one], landmarks[other])
-            if likeness.same_work:
-                yield one, other, likeness
+            similarity = compare(landmarks[one], landmarks[other])
+            if similarity.same_work:
+                yield one, other, similarity
 
 
 class _Outline(NamedTuple):
@@ -130,16 +130,18 @@ def _found(some: Any, others: Any) -> Any:
     return np.where(others[place] == some, place, -1)
 
 
-def _copies(facts: Sequence[Facts], landmarks: Sequence[Fingerprint], usable: Sequence[int], alike: Sequence[Pair]) -> dict[int, int]:
+def _copies(
+    records: Sequence[EntryRecord], landmarks: Sequence[Fingerprint], usable: Sequence[int], alike: Sequence[Pair]
+) -> dict[int, int]:
     """For each copy the one that is kept instead of it. Two parts of one whole are its copies, not each other's."""
     partners: dict[int, list[int]] = {}
-    for one, other, likeness in alike:
-        if likeness.same_performance:
+    for one, other, similarity in alike:
+        if similarity.same_performance:
             partners.setdefault(one, []).append(other)
             partners.setdefault(other, []).append(one)
 
     def rank(place: int) -> tuple[float, ...]:
-        one = facts[place]
+        one = records[place]
         order = _ORDER.get(one.entry.split or "", 3)
         return order, -len(landmarks[place]), -one.n_notes, -one.n_tokens, one.seconds, one.checksum, place
 
@@ -154,18 +156,20 @@ def _copies(facts: Sequence[Facts], landmarks: Sequence[Fingerprint], usable: Se
 # --- splits -----------------------------------------------------------------------------------------------------------------------
 
 
-def _drawn_splits(facts: Sequence[Facts], landmarks: Sequence[Fingerprint], usable: Sequence[int], alike: Sequence[Pair]) -> dict[int, str]:
+def _drawn_splits(
+    records: Sequence[EntryRecord], landmarks: Sequence[Fingerprint], usable: Sequence[int], alike: Sequence[Pair]
+) -> dict[int, str]:
     """A split for each entry, as if there were no official ones: one for all of a work."""
-    works = _Groups(len(facts))
+    works = _Groups(len(records))
     for one, other, _ in alike:
         works.unite(one, other)
     smallest: dict[int, int] = {}
     for place in usable:
         hashes = landmarks[place]["hash"]
-        least = int(hashes[0]) if len(hashes) else facts[place].n_tokens  # landmarks are in the order of their hashes
+        least = int(hashes[0]) if len(hashes) else records[place].n_tokens  # landmarks are in the order of their hashes
         work = works.first(place)
         smallest[work] = min(least, smallest.get(work, least))
-    trained = {works.first(place) for place in usable if facts[place].entry.split == "train"}
+    trained = {works.first(place) for place in usable if records[place].entry.split == "train"}
     return {place: "train" if (work := works.first(place)) in trained else _drawn_split(smallest[work]) for place in usable}
 
 
@@ -194,19 +198,19 @@ class _Groups:
 # --- leaks ------------------------------------------------------------------------------------------------------------------------
 
 
-def _guard(facts: Sequence[Facts], landmarks: Sequence[Fingerprint]) -> Guard:
+def _guard(records: Sequence[EntryRecord], landmarks: Sequence[Fingerprint]) -> LeakDetector:
     """Over all that is held out, its music where it could be read, its title in any case."""
-    held_out = [place for place, one in enumerate(facts) if one.entry.split in HELD_OUT]
-    return Guard([(facts[place].entry, None if facts[place].fault else landmarks[place]) for place in held_out])
+    held_out = [place for place, one in enumerate(records) if one.entry.split in HELD_OUT]
+    return LeakDetector([(records[place].entry, None if records[place].fault else landmarks[place]) for place in held_out])
 
 
-def _guarded(one: Facts, choice: Choice) -> bool:
+def _guarded(one: EntryRecord, choice: SplitOptions) -> bool:
     if one.entry.split in HELD_OUT:
         return False
     return choice.guard_own if one.entry.split == "train" else choice.guard
 
 
-def _leak(guard: Guard, one: Facts, landmarks: Fingerprint) -> str:
+def _leak(guard: LeakDetector, one: EntryRecord, landmarks: Fingerprint) -> str:
     leaks = guard.leaks(one.entry, landmarks)
     if not leaks:
         return ""
@@ -215,5 +219,5 @@ def _leak(guard: Guard, one: Facts, landmarks: Fingerprint) -> str:
     return f"of a held-out work, by its {leaks[0].by}: {called} ({held_out.split})"
 
 
-def _called(one: Facts) -> str:
+def _called(one: EntryRecord) -> str:
     return f"{one.entry.source}: {one.entry.name}"

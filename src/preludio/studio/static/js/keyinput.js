@@ -11,7 +11,7 @@ const LEAST_MS = 1; // a key that comes up in the millisecond of its onset
 const TYPED = "typed"; // inputs that are no MIDI port
 const SCREEN = "screen";
 
-export class Hands extends EventTarget {
+export class KeyInput extends EventTarget {
   constructor(sampler) {
     super();
     this.sampler = sampler;

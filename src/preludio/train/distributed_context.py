@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class World:
+class DistributedContext:
     """This process among `size`."""
 
     rank: int
@@ -33,20 +33,20 @@ class World:
     sharded: bool = False  # each process keeps a part of each tensor, not a copy
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         """One process writes files and speaks."""
         return self.rank == 0
 
-    def share(self, n: int) -> slice:
+    def local_rows(self, n: int) -> slice:
         """The rows of a batch of n that are this process's."""
         return slice(self.rank * n // self.size, (self.rank + 1) * n // self.size)
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until all are here."""
         if self.size > 1:
             distributed.barrier()
 
-    def total(self, value: float) -> float:
+    def all_reduce_sum(self, value: float) -> float:
         """The sum of all processes' values; the same in each."""
         if self.size == 1:
             return value
@@ -54,14 +54,14 @@ class World:
         distributed.all_reduce(sum_)
         return sum_.item()
 
-    def require_same(self, facts: str) -> None:
+    def require_same(self, settings: str) -> None:
         """
         Raises:
             TrainError: the processes were told different things: another file on another machine, say.
         """
         if self.size == 1:
             return
-        mine = torch.tensor(list(hashlib.sha256(facts.encode()).digest()), dtype=torch.uint8, device=self.device)
+        mine = torch.tensor(list(hashlib.sha256(settings.encode()).digest()), dtype=torch.uint8, device=self.device)
         all_ = [torch.empty_like(mine) for _ in range(self.size)]
         distributed.all_gather(all_, mine)
         if any(not torch.equal(mine, one) for one in all_):
@@ -72,7 +72,7 @@ class World:
 
 
 @contextmanager
-def joined(sharded: bool = False) -> Iterator[World]:
+def distributed_context(sharded: bool = False) -> Iterator[DistributedContext]:
     """The world that torchrun's environment names: gloo between CPUs, NCCL between GPUs; or this process alone.
 
     Raises:
@@ -86,34 +86,34 @@ def joined(sharded: bool = False) -> Iterator[World]:
     if size == 1:
         if sharded:
             raise TrainError("--shard spreads one model over several processes: start them with torchrun, as docs/training.md shows")
-        yield World(0, 1, device)
+        yield DistributedContext(0, 1, device)
         return
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield World(distributed.get_rank(), size, device, sharded)
+        yield DistributedContext(distributed.get_rank(), size, device, sharded)
     finally:
         distributed.destroy_process_group()
 
 
-def placed(model: Transformer, world: World) -> Transformer:
+def place_model(model: Transformer, context: DistributedContext) -> Transformer:
     """The model on the device; of a sharded one only this process's part, layer by layer, so that it need not fit on one device."""
-    if not world.sharded:
-        return model.to(world.device)
+    if not context.sharded:
+        return model.to(context.device)
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    mesh = init_device_mesh(world.device.type, (world.size,))
+    mesh = init_device_mesh(context.device.type, (context.size,))
     for part in [*model.layers, model]:
         fully_shard(part, mesh=mesh, reshard_after_forward=True)
     return model
 
 
-def whole(tensor: Tensor) -> Tensor:
+def gather_full(tensor: Tensor) -> Tensor:
     """All of a tensor of which this process may have a part. All processes must ask."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def part_like(parameter: Tensor, tensor: Tensor) -> Tensor:
+def shard_like(parameter: Tensor, tensor: Tensor) -> Tensor:
     """Of a whole tensor, known in all processes, what this one keeps of `parameter`."""
     tensor = tensor.to(parameter.device)
     if not isinstance(parameter, DTensor):

@@ -15,31 +15,31 @@ from typing import Any, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from preludio.engine.native.library import Outcome, refuse
+from preludio.engine.native.library import Outcome, raise_for_outcome
 
 Floats = npt.NDArray[np.float32]
 
-MOST_IDS = 1024
+MAX_IDS = 1024
 _OPTIONS = {"temperature": "d", "top_p": "d", "min_p": "d", "strike_top_p": "d", "top_k": "q"}
-CHOICE_FIELDS = _OPTIONS | {"chance": "d", "allowed": f"{MOST_IDS // 8}s"}
+CHOICE_FIELDS = _OPTIONS | {"chance": "d", "allowed": f"{MAX_IDS // 8}s"}
 """`struct choice` of preludio.h: the options of sampling in the order of `preludio.sampling_options`, then what differs with each event."""
 
 _FILTERS = struct.Struct("=" + "".join(_OPTIONS.values()))
 CHOICE_BYTES = struct.calcsize("=" + "".join(CHOICE_FIELDS.values()))
 
 
-class Draw(Protocol):
-    """The part of `preludio.engine.Draw` that the C code draws by."""
+class SamplerParameters(Protocol):
+    """The part of `preludio.engine.SamplerParameters` that the C code draws by."""
 
     @property
     def allowed(self) -> int: ...
     @property
-    def chance(self) -> float: ...
+    def uniform(self) -> float: ...
     @property
     def filters(self) -> tuple[float, float, float, float, int]: ...
 
 
-class Room:
+class StepBuffers:
     """Memory for a step of `batch` sequences. `with room` makes it the caller's: another thread is refused, not kept waiting."""
 
     def __init__(self, batch: int, vocabulary: int) -> None:
@@ -51,11 +51,11 @@ class Room:
         self._n_bytes = -(-vocabulary // 8)
         self._rest = struct.Struct(f"=d{self._n_bytes}s")
         at = ctypes.addressof((ctypes.c_char * len(self._choices)).from_buffer(self._choices))
-        self.at_ids, self.at_choices, self.at_logits = ctypes.addressof(self.ids), at, self.logits.ctypes.data
+        self.ids_address, self.choices_address, self.logits_address = ctypes.addressof(self.ids), at, self.logits.ctypes.data
 
     def __enter__(self) -> Self:
         if not self._in_use.acquire(blocking=False):
-            refuse(Outcome.IN_USE)
+            raise_for_outcome(Outcome.IN_USE)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -67,15 +67,15 @@ class Room:
             raise AssertionError(f"{len(ids)} ids for a batch of {len(self.ids)}")
         self.ids[:] = ids
 
-    def put(self, draws: Sequence[Draw]) -> None:
+    def put_samplers(self, samplers: Sequence[SamplerParameters]) -> None:
         """How the next id of each sequence is drawn."""
-        if len(draws) != len(self._filters):
-            raise AssertionError(f"{len(draws)} draws for a batch of {len(self._filters)}")
+        if len(samplers) != len(self._filters):
+            raise AssertionError(f"{len(samplers)} draws for a batch of {len(self._filters)}")
         at, choices = 0, self._choices
-        for row, draw in enumerate(draws):
+        for row, draw in enumerate(samplers):
             filters = draw.filters
             if filters is not self._filters[row]:
                 self._filters[row] = filters
                 _FILTERS.pack_into(choices, at, *filters)
-            self._rest.pack_into(choices, at + _FILTERS.size, draw.chance, draw.allowed.to_bytes(self._n_bytes, "little"))
+            self._rest.pack_into(choices, at + _FILTERS.size, draw.uniform, draw.allowed.to_bytes(self._n_bytes, "little"))
             at += CHOICE_BYTES

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from preludio.bench.players import Seconds, random_ids
+from preludio.bench.decoders import Seconds, random_ids
 from preludio.checkpoint import Arrays, Checkpoint
 
 WITHOUT_RELATIONS = ", without relations"
@@ -96,7 +96,7 @@ class StepGraph:
         return f"t{self._n}"
 
 
-class OnnxPlayer:
+class OnnxDecoder:
     """Keys and values go round as the runtime's own values, without a copy into NumPy. Up to the window: none are dropped."""
 
     batch = 1
@@ -111,7 +111,7 @@ class OnnxPlayer:
         self._config, self._value = graph.config, runtime.OrtValue.ortvalue_from_numpy
         self._outputs = [output.name for output in self._session.get_outputs()]
 
-    def play(self, n: int) -> Seconds:
+    def decode(self, n: int) -> Seconds:
         return np.diff(self.logits(random_ids(n))[1])
 
     def logits(self, ids: Any) -> tuple[Any, list[float]]:

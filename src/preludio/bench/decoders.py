@@ -17,22 +17,22 @@ Seconds = npt.NDArray[np.float64]
 PROMPT = 1000  # tokens of the prompt that is timed
 
 
-class Player(Protocol):
+class Decoder(Protocol):
     name: str
     threads: int
     batch: int
 
-    def play(self, n: int) -> Seconds:
+    def decode(self, n: int) -> Seconds:
         """How long each of n events took, from the first on; all sequences of the batch together."""
 
 
-class EnginePlayer:
+class EngineDecoder:
     """One of our engines."""
 
     def __init__(self, engine: Engine, threads: int, batch: int = 1) -> None:
         self.engine, self.name, self.threads, self.batch = engine, engine.name, threads, batch
 
-    def play(self, n: int) -> Seconds:
+    def decode(self, n: int) -> Seconds:
         session, ids = self.engine.session(self.batch), random_ids(self.batch, n)
         marks = [time.perf_counter()]
         for t in range(n):
@@ -50,7 +50,7 @@ class EnginePlayer:
         return self.engine.step_bytes(context, self.batch) if isinstance(self.engine, native.NativeEngine) else None
 
 
-class Gpt2Player:
+class Gpt2Decoder:
     """transformers' GPT-2 of the same size, with its cache: `generate`, as its users call it."""
 
     batch = 1
@@ -65,7 +65,7 @@ class Gpt2Player:
         self._model = transformers.GPT2LMHeadModel(gpt2).eval()
         self._torch = torch
 
-    def play(self, n: int) -> Seconds:
+    def decode(self, n: int) -> Seconds:
         self._torch.set_num_threads(self.threads)
         marks = [time.perf_counter()]
 

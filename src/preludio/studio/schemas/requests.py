@@ -7,21 +7,21 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from preludio.sampling_options import OPTION_NAMES, SamplingOptions, limits_of
-from preludio.studio.composing import Wish
+from preludio.studio.composing import ComposeOptions
 from preludio.studio.titles import MAX_TITLE, one_line
 
 MAX_SECONDS = 600  # of one request; a longer piece grows by going on
 MAX_MS = 3 * 3600 * 1000  # of a piece: the sound's limit
 MAX_SEED = 2**32 - 1  # a number that JavaScript holds exactly
-MAX_PLAYED = 5000  # notes in one message
+MAX_NOTES_PER_MESSAGE = 5000  # notes in one message
 
-SEEN = "the piece's `mark` as you know it: if it is another by now, nothing is done and the answer is `changed`"
+IF_MATCH = "the piece's `etag` when it was last read; if it has changed, nothing is done and the response is 409 `changed`"
 
 Ms = Annotated[int, Field(ge=0, le=MAX_MS)]
 VersionId = Annotated[int, Field(ge=1, le=2**53 - 1)]
 PieceId = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[\w-]+$")]
-Mark = Annotated[str, Field(max_length=200, pattern=r"^[\d.]+$")]
-Key = Annotated[str, Field(min_length=16, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
+ETag = Annotated[str, Field(max_length=200, pattern=r"^[\d.]+$")]
+IdempotencyKey = Annotated[str, Field(min_length=16, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 ModelName = Annotated[str, Field(min_length=1, max_length=300)]
 PlayedNote = tuple[Ms, Ms, Annotated[int, Field(ge=21, le=108)], Annotated[int, Field(ge=1, le=127)], Literal[0, 1]]
 """[onset_ms, offset_ms, pitch, velocity, part]: part 0 was played, 1 composed."""
@@ -31,7 +31,7 @@ EditedNote = tuple[Ms, Ms, Annotated[int, Field(ge=0, le=127)], Annotated[int, F
 """[onset_ms, offset_ms, pitch, velocity]"""
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
@@ -43,7 +43,7 @@ def _sampling(name: str, *, ge: float | None = None, le: float | None = None) ->
     )
 
 
-class Shape(Strict):
+class GenerationOptions(StrictModel):
     """How to compose."""
 
     seconds: float = Field(60, ge=1, le=MAX_SECONDS, description="how much to compose; it ends at a rest soon after")
@@ -55,22 +55,22 @@ class Shape(Strict):
 
     model: ModelName | None = Field(None, description="one of `GET /api/models`; none: the first of them")
 
-    def wish(self, takes: int = 1) -> Wish:
+    def to_options(self, takes: int = 1) -> ComposeOptions:
         sampling = SamplingOptions(**self.model_dump(include=set(OPTION_NAMES)))
-        return Wish(self.seconds, sampling, self.seed, takes, self.model)
+        return ComposeOptions(self.seconds, sampling, self.seed, takes, self.model)
 
 
-class ComposeWish(Shape):
+class ComposeRequest(GenerationOptions):
     piece: PieceId | None = Field(None, description="the piece to go on from; none: a new piece from nothing")
     from_ms: Ms | None = Field(None, description="everything after this moment is composed anew; none: go on at the end")
-    seen: Mark | None = Field(None, description=SEEN)
+    if_match: ETag | None = Field(None, description=IF_MATCH)
     takes: int = Field(1, ge=1, le=3, description="several takes, of which one is to be kept (`PUT /api/pieces/{piece}/head`)")
 
 
-class Played(Strict):
+class PlayedNotes(StrictModel):
     """Notes as they are played."""
 
-    notes: list[PlayedNote] = Field(min_length=1, max_length=MAX_PLAYED)
+    notes: list[PlayedNote] = Field(min_length=1, max_length=MAX_NOTES_PER_MESSAGE)
 
     @field_validator("notes")
     @classmethod
@@ -80,30 +80,32 @@ class Played(Strict):
         return notes
 
 
-class NewPiece(Strict):
+class CreatePieceRequest(StrictModel):
     """A piece that begins with a theme, or with what was played."""
 
     theme: str | None = Field(None, max_length=40)
-    notes: list[PlayedNote] | None = Field(None, min_length=1, max_length=MAX_PLAYED)
+    notes: list[PlayedNote] | None = Field(None, min_length=1, max_length=MAX_NOTES_PER_MESSAGE)
     kind: Literal["played", "duet"] = "played"
     model: ModelName | None = Field(None, description="of a duet: which answered")
-    key: Key | None = Field(None, description="a random one of your own: asked again with it, should the answer be lost, it is one piece")
+    key: IdempotencyKey | None = Field(
+        None, description="a random one of your own: asked again with it, should the answer be lost, it is one piece"
+    )
 
-    _end_after_they_begin = field_validator("notes")(lambda notes: notes and Played(notes=notes).notes)
+    _end_after_they_begin = field_validator("notes")(lambda notes: notes and PlayedNotes(notes=notes).notes)
 
 
-class MoreNotes(Played):
+class AppendNotesRequest(PlayedNotes):
     version: VersionId
     place: int = Field(ge=0, le=10**7, description="how many notes the version had before these: what is sent twice is kept once")
 
 
-class Phrase(Played, Shape):
+class AnswerRequest(PlayedNotes, GenerationOptions):
     """What was played, and how to answer."""
 
     seconds: float = Field(12, ge=1, le=60)
 
 
-class Changes(Strict):
+class UpdatePieceRequest(StrictModel):
     title: str | None = Field(None, max_length=MAX_TITLE)
     starred: bool | None = None
 
@@ -113,12 +115,12 @@ class Changes(Strict):
         return None if title is None else one_line(title)
 
 
-class Head(Strict):
+class SetHeadRequest(StrictModel):
     version: VersionId
-    seen: Mark | None = Field(None, description=SEEN)
+    if_match: ETag | None = Field(None, description=IF_MATCH)
 
 
-class NoteEdit(Strict):
+class NoteEdit(StrictModel):
     """A single note, as it is and as it is to be."""
 
     note: EditedNote
@@ -132,6 +134,6 @@ class NoteEdit(Strict):
         return to
 
 
-class Edits(Strict):
-    changes: list[NoteEdit] = Field(min_length=1, max_length=MAX_PLAYED)
-    seen: Mark | None = Field(None, description=SEEN)
+class Edits(StrictModel):
+    changes: list[NoteEdit] = Field(min_length=1, max_length=MAX_NOTES_PER_MESSAGE)
+    if_match: ETag | None = Field(None, description=IF_MATCH)

@@ -1,0 +1,1 @@
+"""What the studio's API receives (`requests`) and returns (`responses`), as pydantic models."""
