@@ -379,7 +379,7 @@ def test_ctrl_c_is_heard_in_the_middle_of_a_prompt_and_leaks_nothing() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_ctrl_c_is_heard_while_a_piece_is_composed_and_leaks_nothing() -> None:
-    program_text = INTERRUPTED.replace("session.feed(np.zeros((1, 5000), dtype=np.int64))", "session.begin([0])")
+    program_text = INTERRUPTED.replace("session.feed(np.zeros((1, 5000), dtype=np.int64))", "session.begin_step([0])")
     with subprocess.Popen([sys.executable, "-c", program_text], stdout=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
         assert program.stdout.readline() == "working\n"
@@ -390,7 +390,7 @@ def test_ctrl_c_is_heard_while_a_piece_is_composed_and_leaks_nothing() -> None:
 
 
 def test_a_program_may_end_beside_a_step() -> None:
-    program_text = INTERRUPTED.partition("try:")[0] + "session.begin([0])\nprint('done')\n"
+    program_text = INTERRUPTED.partition("try:")[0] + "session.begin_step([0])\nprint('done')\n"
     done = subprocess.run([sys.executable, "-c", program_text], capture_output=True, text=True, timeout=60, check=True)
     assert (done.stdout, done.stderr) == ("done\n", "")
 
@@ -457,18 +457,19 @@ def test_wrong_use_is_an_error_and_not_a_crash(memory: Callable[[], int]) -> Non
 WRONG_USES = """
 import numpy as np
 from preludio.checkpoint import Checkpoint, ModelConfig, array_shapes
-from preludio.compose.sampling import Draw, Filters
-from preludio.engine.native import NativeEngine, Reading
+from preludio.compose.sampling import Filters, TokenSampler
+from preludio.engine.native import MemoryReader, NativeEngine
 config = ModelConfig(d_model=16, n_heads=2, n_layers=1, d_ff=32, window=24)
 arrays = {name: np.ones(shape, np.float32) for name, shape in array_shapes(config).items()}
 engine = NativeEngine(Checkpoint(config, arrays, {}))
-session, draw = engine.session(2), Draw(Filters(), allowed=1, chance=0.5)
+session, draw = engine.session(2), TokenSampler(Filters(), allowed=1, uniform=0.5)
 short = Checkpoint(config, arrays | {"layers.0.qkv": np.ones((1, 16), np.float32)}, {})
 uses = [
-    lambda: NativeEngine(short), lambda: engine.session(0), lambda: engine.session(2**32 + 1), lambda: Reading(0), lambda: Reading(-1),
+    lambda: NativeEngine(short), lambda: engine.session(0), lambda: engine.session(2**32 + 1),
+    lambda: MemoryReader(0), lambda: MemoryReader(-1),
     lambda: session.feed(np.zeros((1, 1), int)), lambda: session.feed_all(np.zeros((3, 1), int)),
     lambda: session.feed(np.zeros((2, 0), int)),
-    lambda: session.step(np.zeros(1, int)), lambda: session.step(np.zeros(3, int)), lambda: session.begin([0, 0, 0]),
+    lambda: session.step(np.zeros(1, int)), lambda: session.step(np.zeros(3, int)), lambda: session.begin_step([0, 0, 0]),
     lambda: session.fork([]), lambda: session.fork([-1]), lambda: session.fork([2]), lambda: session.fork([[0]]), lambda: session.rewind(1),
     lambda: session.draw([draw]), lambda: session.draw([draw] * 3),
 ]

@@ -256,7 +256,7 @@ def test_giantmidi_is_known_by_its_folders(tmp_path: Path, kind: str, top: str) 
     ]
     assert not said
     assert source.read(found[1]) == PIECE
-    assert "nothing says which" in fault(open_source(source.place.path, curated=True).entries)  # type: ignore[attr-defined]
+    assert "nothing says which" in fault(open_source(source.tree.path, curated=True).entries)  # type: ignore[attr-defined]
 
 
 def test_giantmidi_is_known_by_its_names(tmp_path: Path) -> None:

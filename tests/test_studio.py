@@ -988,7 +988,7 @@ def test_an_edit_of_what_is_not_there_changes_nothing(client: TestClient) -> Non
     assert problem(edits(client, piece, *[(note[:4], None) for note in piece["version"]["notes"]])) == (422, "last_note")
     bad = [([0, 1, 60, 64], [5, 5, 60, 64]), ([0, 1, 60, 64], [0, 1, 128, 64]), ([0, 1, 60, 64], [-1, 1, 60, 64])]
     assert [problem(edits(client, piece, change)) for change in bad] == 3 * [(422, "bad_value")]
-    other = {**piece, "mark": "999999"}
+    other = {**piece, "etag": "999999"}
     assert problem(edits(client, other, (piece["version"]["notes"][0][:4], None))) == (409, "changed")
     assert whole(client, piece["id"])["history"] == piece["history"]
 
