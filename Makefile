@@ -3,7 +3,7 @@
 PYTHON ?= python3
 PIP_FLAGS ?= --quiet --disable-pip-version-check
 
-.PHONY: help compose studio test lint bench clean
+.PHONY: help compose studio test lint bench docs docs-serve clean
 
 help:
 	@echo "make compose   install what composing needs (once) and compose a new piece: piece.mid, piece.wav, piece.svg"
@@ -11,6 +11,7 @@ help:
 	@echo "make test      install what tests need (once) and run them all"
 	@echo "make lint      the style, type and architecture checks alone"
 	@echo "make bench     measure decoding speed on this machine"
+	@echo "make docs      build the documentation into site/, every link checked; make docs-serve opens it"
 	@echo "make clean     remove the environments and caches"
 
 compose: .venv/ready
@@ -51,5 +52,19 @@ lint: .venv-test/ready
 bench: .venv/ready
 	@.venv/bin/python benchmarks/decoding.py
 
+# Material's notice about its own successor is no warning of ours.
+docs: .venv-docs/ready
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+docs-serve: .venv-docs/ready
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs serve --open
+
+.venv-docs/ready: pyproject.toml
+	@echo "Setting up the documentation (once, about a minute) ..."
+	@$(PYTHON) -m venv .venv-docs
+	@.venv-docs/bin/pip install $(PIP_FLAGS) -e ".[docs]"
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-test .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .venv-test .venv-docs site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist

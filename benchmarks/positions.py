@@ -167,11 +167,11 @@ def trained(variant: str, seed: int, data: Shards, tokens: int) -> tuple[Transfo
 def by_position(model: Transformer, data: Shards) -> list[float]:
     """Mean NLL of fixed random validation segments in bins of 64 positions: the first 8 inside what was trained, the rest beyond."""
     total, count = np.zeros(SCORED // BIN), np.zeros(SCORED // BIN)
-    rng = np.random.default_rng(1)
-    for _ in range(SEGMENTS // SEGMENTS_AT_A_TIME):
-        batch = torch.from_numpy(data.splits["validation"].windows(rng, SEGMENTS_AT_A_TIME, SCORED + 1).astype(np.int64))
+    windows = Windows(data.splits["validation"], seed=1)
+    for number in range(SEGMENTS // SEGMENTS_AT_A_TIME):
+        batch = torch.from_numpy(windows.batch(number, SEGMENTS_AT_A_TIME, SCORED))
         total += nll(model, batch).double().sum(0).view(-1, BIN).sum(1).numpy()
-        count += SEGMENTS_AT_A_TIME * BIN
+        count += (batch[:, 1:] != PAD).double().sum(0).view(-1, BIN).sum(1).numpy()
     return [float(value) for value in total / count]
 
 

@@ -93,6 +93,26 @@ def loop(page: Page) -> None:
     until(page, "preludio.player.positionMs > 14000")
 
 
+def falling(page: Page) -> None:
+    piece(page)
+    page.click("#falling-on")
+    time.sleep(1)
+
+
+def editing(page: Page) -> None:
+    theme(page, "Erik Satie")
+    composed(page)
+    page.evaluate("() => { preludio.player.pause(); preludio.roll.zoomBy(2); document.getElementById('edit').click(); }")
+    page.evaluate("() => { preludio.editing.chosen = preludio.player.notes[12]; preludio.editing.show(); }")
+    time.sleep(0.3)
+
+
+def downloads(page: Page) -> None:
+    theme(page, "Erik Satie")
+    composed(page)
+    page.evaluate("() => { preludio.player.pause(); document.getElementById('download').open = true; }")
+
+
 def takes(page: Page) -> None:
     theme(page, "Frédéric Chopin")
     choose(page, "takes", "3")
@@ -156,6 +176,9 @@ STATES: list[tuple[Callable[[Page], None], str, str, dict[str, int]]] = [
     (composing, "en", "light", WIDE),
     (piece, "es", "dark", WIDE),
     (loop, "en", "light", WIDE),
+    (falling, "en", "dark", WIDE),
+    (editing, "es", "light", WIDE),
+    (downloads, "en", "light", WIDE),
     (takes, "en", "light", WIDE),
     (themes, "es", "light", WIDE),
     (counting, "en", "light", WIDE),

@@ -123,6 +123,7 @@ def test_render_makes_a_midi_file_heard_and_seen(run: Run, here: Path, prompt: P
         "seconds": 1.975,
         "prompt_seconds": 0.0,
         "notes": 16,
+        "remarks": [],
     }
     assert all(Path(file).is_file() for file in result["files"])
 
@@ -134,7 +135,9 @@ def test_json_is_one_object_on_stdout_and_the_rest_goes_to_stderr(run: Run, mode
     assert ran.code == 0
     assert ran.out.count("\n") == 1
     result = json.loads(ran.out)
-    assert list(result) == ["command", "seed", "model", "engine", "pieces"]
+    assert list(result) == ["command", "seed", "model", "engine", "licence", "pieces", "remarks"]
+    assert result["licence"] is None  # the tiny model's makers say nothing
+    assert [remark["kind"] for remark in result["remarks"]] == ["damage", "unclosed"]
     assert [piece["files"] for piece in result["pieces"]] == [[f"a-{n}.{kind}" for kind in ("mid", "wav", "svg")] for n in (1, 2)]
     assert all(piece["prompt_seconds"] > 1 and piece["seconds"] > piece["prompt_seconds"] for piece in result["pieces"])
     assert ran.err.startswith(f"preludio: note: {prompt}")
@@ -212,11 +215,123 @@ def test_going_on_from_the_middle_of_a_prompt(run: Run, model: str, prompt: Path
     assert 0.8 < json.loads(ran.out)["pieces"][0]["prompt_seconds"] <= 1
 
 
-def test_what_was_there_is_replaced(run: Run, here: Path, prompt: Path) -> None:
-    Path("prompt.wav").write_bytes(b"old")
-    assert run("render", prompt).code == 0
+def test_a_recording_is_never_overwritten(run: Run, here: Path, prompt: Path) -> None:
+    """`render rec.mid` beside rec.wav, the recording that it was transcribed from: the recording was gone."""
+    for name, content in (("prompt.wav", b"RIFF a recording"), ("prompt-2.png", b"a photograph")):
+        Path(name).write_bytes(content)
+    ran = run("render", prompt.name, "--json")
+    assert ran.code == 0
+    result = json.loads(ran.out)
+    assert result["files"] == ["prompt-3.wav", "prompt-3.svg", "prompt-3.png"]  # together, none of them beside the photograph
+    assert ran.err == "preludio: note: prompt.wav is there already, so the files are called prompt-3; --overwrite replaces what is there\n"
+    assert [remark["kind"] for remark in result["remarks"]] == ["renamed"]
+    assert (Path("prompt.wav").read_bytes(), Path("prompt-2.png").read_bytes()) == (b"RIFF a recording", b"a photograph")
+    assert run("render", prompt.name, "--overwrite", "--out", "prompt").code == 0
     assert Path("prompt.wav").stat().st_size > 1000
+    ours = [f"prompt{n}.{kind}" for n in ("", "-3") for kind in ("wav", "svg", "png")]
+    assert tree(here) == sorted(["prompt.mid", "prompt-2.png", *ours])
+
+
+def test_rendering_again_replaces_what_rendering_made(run: Run, here: Path, prompt: Path) -> None:
+    """Known by a mark in the file, not by its name."""
+    assert run("render", prompt).code == 0
+    first = Path("prompt.wav").read_bytes()
+    preludio.write_midi(scale(3), prompt)
+    assert run("render", prompt).err == ""
     assert tree(here) == ["prompt.mid", "prompt.png", "prompt.svg", "prompt.wav"]
+    assert Path("prompt.wav").read_bytes() != first
+    Path("prompt.svg").write_text(Path("prompt.svg").read_text(encoding="utf-8").replace("Preludio render", "somebody"), encoding="utf-8")
+    assert "prompt-2" in run("render", prompt).err
+
+
+def test_a_second_piece_does_not_replace_the_first(run: Run, here: Path, model: str) -> None:
+    """`compose` twice wrote both to piece.*: the first was gone."""
+    wish = ("compose", "--model", model, "--seconds", 1)
+    first = run(*wish)
+    music = Path("piece.mid").read_bytes()
+    assert "piece.mid is there already, so the files are called piece-2" in run(*wish).err
+    assert run("render", "piece.mid").err.count("piece-3") == 1  # composed sound is no rendering
+    assert first.err == ""
+    assert Path("piece.mid").read_bytes() == music
+    assert tree(here) == sorted(
+        [*(f"piece{n}.{kind}" for n in ("", "-2") for kind in ("mid", "svg", "wav")), "piece-3.png", "piece-3.svg", "piece-3.wav"]
+    )
+
+
+def test_variations_stay_together_beside_earlier_ones(run: Run, here: Path, model: str) -> None:
+    wish = ("compose", "--model", model, "--seconds", 1, "--variations", 2, "--out", "v", "--json")
+    names = [[piece["files"][0] for piece in json.loads(run(*wish).out)["pieces"]] for _ in range(2)]
+    assert names == [["v-1.mid", "v-2.mid"], ["v-2-1.mid", "v-2-2.mid"]]
+    assert len(tree(here)) == 12
+
+
+@pytest.mark.parametrize("kind", ["folder", "broken link", "link to itself", "pipe", "empty file"])
+def test_whatever_is_in_the_way_stays(run: Run, here: Path, prompt: Path, kind: str) -> None:
+    way: dict[str, Callable[[Path], Any]] = {
+        "folder": Path.mkdir,
+        "broken link": lambda path: path.symlink_to("nowhere"),
+        "link to itself": lambda path: path.symlink_to(path.name),
+        "pipe": os.mkfifo,
+        "empty file": Path.touch,
+    }
+    way[kind](here / "out.svg")
+    before = os.lstat("out.svg")[:3]  # kind, number, device
+    ran = run("render", prompt, "--out", "out")
+    assert (ran.code, ran.err.count("out-2")) == (0, 1)
+    assert os.lstat("out.svg")[:3] == before
+    assert {"out-2.wav", "out-2.svg", "out-2.png"} <= set(tree(here))
+
+
+def test_a_name_that_is_taken_while_the_piece_is_made_stays_too(
+    run: Run, here: Path, prompt: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program wrote the file between the look and the renaming."""
+    from preludio.cli import pieces
+
+    written = pieces.write_one
+
+    def and_another(path: Path, *more: Any) -> None:
+        written(path, *more)
+        (here / "out.png").write_bytes(b"theirs")
+
+    monkeypatch.setattr(pieces, "write_one", and_another)
+    ran = run("render", prompt, "--out", "out")
+    assert (ran.code, (here / "out.png").read_bytes()) == (0, b"theirs")
+    assert tree(here) == ["out-2.png", "out-2.svg", "out-2.wav", "out.png", "prompt.mid"]
+
+
+def test_two_that_compose_at_once_both_keep_their_pieces(here: Path, model: str) -> None:
+    command = [*PROGRAM, "compose", "--model", model, "--seconds", "1", "--json"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=here) for _ in range(2)]
+    files = [json.loads(process.communicate(timeout=120)[0])["pieces"][0]["files"] for process in both]
+    assert sorted(files) == [[f"piece{n}.{kind}" for kind in ("mid", "wav", "svg")] for n in ("-2", "")]
+    assert len(tree(here)) == 6
+
+
+def test_a_prompt_goes_on_where_its_sound_ends_and_it_is_said(run: Run, model: str, prompt: Path) -> None:
+    preludio.write_midi(Performance([(0, 500, 60, 64)], [(0, 60_000)]), prompt)
+    wish = ("compose", "--model", model, "--seconds", 1, "--prompt", prompt, "--json")
+    ran = run(*wish)
+    assert json.loads(ran.out)["pieces"][0]["prompt_seconds"] == 8.41
+    assert [remark["kind"] for remark in json.loads(ran.out)["remarks"]] == ["tail", "resumes"]
+    assert "the piece goes on at 8.4 s, where the prompt's sound ends, not at 60.0 s; --keep-silence" in ran.err
+    kept = run(*wish, "--keep-silence", "--out", "kept")
+    assert json.loads(kept.out)["pieces"][0]["prompt_seconds"] == 60
+    assert "goes on" not in kept.err
+
+
+def test_what_a_prompt_is_read_as_is_said_on_stderr_and_in_json(run: Run, prompt: Path) -> None:
+    data = prompt.read_bytes()
+    prompt.write_bytes(data.replace(b"\0\xc0\0", b"\0\xc0\x28"))  # a violin
+    ran = run("render", prompt, "--json")
+    assert ran.err == f"preludio: note: {prompt}: 1 other instrument read as piano: Violin\n"
+    assert json.loads(ran.out)["remarks"] == [{"kind": "instruments", "n": 1, "text": "1 other instrument read as piano: Violin"}]
+
+
+def test_the_licence_of_the_weights_is_said(run: Run) -> None:
+    ran = run("compose", "--seconds", 1, "--json")
+    assert json.loads(ran.out)["licence"] == "CC BY-NC-SA 4.0"
+    assert "the weights of the model small are under CC BY-NC-SA 4.0, so not for commercial use" in ran.err
 
 
 # Help
@@ -320,6 +435,7 @@ BAD_WISHES: list[tuple[list[object], list[str]]] = [
     (["--min-p", 2], ["min_p", "from 0 to 1"]),
     (["--prompt-seconds", "nan"], ["prompt_seconds", "over 0"]),
     (["--prompt-seconds", 0], ["prompt_seconds", "over 0"]),
+    (["--prompt-seconds", 20], ["prompt_seconds", "--prompt FILE"]),
     (["--engine", "abacus"], ["abacus", "numpy"]),
     (["--model", "nonesuch"], ["nonesuch", "bundled", CARD_FILE]),
     (["--model", "n" * 5000], ["no model"]),
@@ -371,7 +487,6 @@ BAD_PLACES: list[tuple[str, list[str]]] = [
     ("..mid", ["names a folder"]),
     ("file.txt/piece", ["file.txt/piece", "choose another place"]),
     ("file.txt/new/piece.mid", ["file.txt/new/piece", "choose another place"]),
-    ("taken", ["taken.svg", "it is a folder"]),
     ("new/" + "n" * 300, ["File name too long"]),
     ("n" * 300 + "/x", ["File name too long"]),
     ("/proc/preludio/piece", ["/proc/preludio/piece", "choose another place"]),
@@ -381,8 +496,7 @@ BAD_PLACES: list[tuple[str, list[str]]] = [
 @pytest.mark.parametrize(("out", "words"), BAD_PLACES, ids=lambda value: repr(value)[:20])
 @pytest.mark.parametrize("command", ["compose", "render"])
 def test_a_place_that_cannot_be_written(run: Run, here: Path, model: str, prompt: Path, command: str, out: str, words: list[str]) -> None:
-    for folder in ("folder", "taken.svg"):
-        (here / folder).mkdir()
+    (here / "folder").mkdir()
     (here / "file.txt").touch()
     before = tree(here)
     ran = run(*(("compose", "--model", model, "--seconds", 1) if command == "compose" else ("render", prompt)), "--out", out)
@@ -398,7 +512,7 @@ def test_a_prompt_is_never_overwritten(run: Run, here: Path, model: str, prompt:
     Path("link.mid").symlink_to("prompt.mid")
     os.link("prompt.mid", "piece-2.mid")
     for wish in (["--out", "prompt"], ["--out", here / "prompt.mid"], ["--out", "link"], ["--variations", 2]):
-        ran = run("compose", "--model", model, "--seconds", 1, "--prompt", prompt, *wish)
+        ran = run("compose", "--model", model, "--seconds", 1, "--prompt", prompt, "--overwrite", *wish)
         assert ran.code == 2
         assert "would be lost" in ran.line
     assert prompt.read_bytes() == music

@@ -39,7 +39,7 @@ FULL = [(module, name, getattr(module, name)) for module, name, _ in CONSTANTS]
 
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
-    """Fewer resamples and steps of learning than the command has: each test measures everything once or twice. The last test has them all."""
+    """Fewer resamples and steps of learning than the command has: tests measure everything several times. The test on MAESTRO has all."""
     with pytest.MonkeyPatch.context() as patch:
         for module, name, value in CONSTANTS:
             patch.setattr(module, name, value)

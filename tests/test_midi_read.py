@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections import defaultdict, deque
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,11 +16,14 @@ from datasets import giantmidi_files, maestro_files, needs_datasets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from midi_bytes import END_OF_TRACK, chunk, dump, pedals, quantity, read, rows, smf
+from strategies import law
 from symusic.core import ScoreTick
 
+import preludio
 from preludio.errors import MidiError, PreludioWarning
-from preludio.midi import events, read_midi, write_midi
-from preludio.performance import MAX_MS, STEP_MS, Performance, pack_notes
+from preludio.midi import KINDS, REMARKS, events, read_and_repair, read_midi, write_midi
+from preludio.performance import MAX_MS, STEP_MS, Performance, pack_notes, quantise, sustain
+from preludio.tokens import encode
 
 NOTE = "00 90 3c 40  0a 80 3c 00"  # C4 from 0 to 10
 END = "00 ff 2f 00"
@@ -129,8 +132,21 @@ def test_a_pedal_on_a_channel_without_notes_holds_the_whole_piano() -> None:
     assert pedals(read(smf(pedal, notes))[0]) == [[5, 20]]
 
 
-def test_a_pedal_still_down_goes_up_with_the_last_event() -> None:
-    assert pedals(read(smf(f"00 b0 40 7f {NOTE} 83 60 ff 2f 00"))[0]) == [[0, 10]]
+def test_a_pedal_that_is_never_lifted_rings_to_the_end_of_the_file() -> None:
+    """The final chord of many files: its pedal went up with the last event, so the chord was damped at once, and nothing was said."""
+    performance, warning = read(smf(f"00 b0 40 7f {NOTE} 83 60 ff 2f 00"))
+    assert pedals(performance) == [[0, 490]]
+    assert warning == "MIDI data: the pedal is never lifted, taken as lifted at the end of the file"
+    longer = smf("00 b0 40 7f 00 ff 2f 00", f"{NOTE} 83 60 ff 2f 00")  # the pedal acts on the whole piano, whatever track ends last
+    assert pedals(read(longer)[0]) == [[0, 490]]
+
+
+def test_what_has_no_end_does_not_ring_for_minutes_after_the_music() -> None:
+    performance, warning = read(smf(f"00 b0 40 7f 00 90 3e 40 {NOTE} 83 ff 7f ff 2f 00"))  # the track ends 65 s later
+    assert rows(performance) == [(0, 10, 60, 64), (0, 15_010, 62, 64)]
+    assert pedals(performance) == [[0, 15_010]]
+    assert "1 note without an end, closed 15 s after the last event" in warning
+    assert "the pedal is never lifted, taken as lifted 15 s after the last event" in warning
 
 
 def test_unclosed_notes_end_with_their_track() -> None:
@@ -174,7 +190,7 @@ def test_the_patterns_of_format_2_follow_one_another_each_with_its_own_tempo() -
     performance, warning = read(smf(slow, f"{NOTE} {END}", f"00 b0 40 7f {NOTE} {END}", kind=2))
     assert rows(performance) == [(0, 20, 60, 64), (40, 50, 60, 64), (50, 60, 60, 64)]
     assert pedals(performance) == [[50, 60]]
-    assert warning == ""
+    assert warning == "MIDI data: the pedal is never lifted, taken as lifted at the end of the file"
 
 
 def test_the_starts_of_patterns_do_not_gather_rounding() -> None:
@@ -182,10 +198,177 @@ def test_the_starts_of_patterns_do_not_gather_rounding() -> None:
     assert [onset for onset, *_ in rows(read(smf(*[pattern] * 5, kind=2, division=1000))[0])] == [0, 2, 3, 5, 6]
 
 
-def test_other_chunks_and_bytes_after_the_end_are_passed_over() -> None:
-    data = smf(f"{NOTE} {END} 00 90 40 40", f"{NOTE} {END}")
+def test_other_chunks_and_bytes_after_the_last_track_are_passed_over() -> None:
+    data = smf(f"{NOTE} {END}", f"{NOTE} {END}")
     strange = data[:14] + chunk(b"XFIH", b"MTrk") + data[14:] + b"\0\0 trailing"
     assert read(strange) == (Performance([(0, 10, 60, 64), (0, 10, 60, 64)]), "")
+
+
+def test_a_track_is_read_on_after_an_end_in_its_middle() -> None:
+    """What followed was lost without a word: other readers go on to the end of the chunk, as its length says."""
+    tempo = "00 ff 51 03 0f 42 40"  # twice as slow from there on
+    performance, warning = read(smf(f"{NOTE} {END} {tempo} {NOTE} {END} {NOTE} {END}", f"{NOTE} {END}"))
+    assert rows(performance) == [(0, 10, 60, 64), (0, 10, 60, 64), (10, 30, 60, 64), (30, 50, 60, 64)]
+    assert warning == "MIDI data: track 1 was read on after an end-of-track event in its middle"
+
+
+def test_a_track_that_goes_on_without_a_second_end_is_read_on_too() -> None:
+    performance, warning = read(smf(f"{NOTE} {END} {NOTE}", f"{NOTE} {END}"))
+    assert rows(performance) == [(0, 10, 60, 64), (0, 10, 60, 64), (10, 20, 60, 64)]
+    assert "read on" in warning
+
+
+@pytest.mark.parametrize("garbage", ["00", "00 00 00", "00 3c 40", "00 90 3c", "ff ff ff ff ff", "00 90 3c 40 0a 80 3c"])
+def test_bytes_after_the_end_of_a_track_that_are_no_events_are_left_out_and_it_is_said(garbage: str) -> None:
+    performance, warning = read(smf(f"{NOTE} {END} {garbage}", f"{NOTE} {END}"))
+    assert rows(performance) == [(0, 10, 60, 64)] * 2
+    assert warning == f"MIDI data: track 1 has {len(dump(garbage))} bytes after its end, left out"
+
+
+# --- ends that are missing, channels that say more --------------------------------------------------------------------------------
+
+
+def test_a_strike_without_an_end_is_ended_by_the_next_strike_of_its_key() -> None:
+    """Two note-ons and one note-off: the off was taken for the first, and the second rang to the end of the track."""
+    performance, warning = read(smf("00 90 3c 01  0a 90 3c 02  0a 80 3c 00  00 90 3e 03  83 60 80 3e 00 00 ff 2f 00"))
+    assert rows(performance) == [(0, 10, 60, 1), (10, 20, 60, 2), (20, 500, 62, 3)]
+    assert warning == "MIDI data: 1 note without an end, closed when the key is struck again"
+
+
+def test_one_missing_end_does_not_shift_all_later_ones() -> None:
+    """First in, first out gave each later note the end of the one before it."""
+    repeated = "".join("05 90 3c 40  05 80 3c 00" for _ in range(3))
+    performance, _ = read(smf(f"00 90 3c 40 {repeated} 32 ff 2f 00"))
+    assert rows(performance) == [(0, 5, 60, 64), (5, 10, 60, 64), (15, 20, 60, 64), (25, 30, 60, 64)]
+
+
+def test_a_doubled_strike_with_one_end_is_one_note() -> None:
+    """A unison of two voices, written as two note-ons on one tick and one note-off: the double rang to the end of the track."""
+    performance, warning = read(smf("00 90 3c 50  00 90 3c 40  00 90 3c 30  0a 80 3c 00  83 60 ff 2f 00"))
+    assert rows(performance) == [(0, 10, 60, 0x50)]
+    assert warning == "MIDI data: 2 notes struck twice at once with one end, read as one"
+    ended = read(smf("00 90 3c 40  00 90 3c 40  0a 80 3c 00  00 80 3c 00  00 ff 2f 00"))
+    assert ended == (Performance([(0, 10, 60, 64)] * 2), "")  # each has its end
+
+
+@pytest.mark.parametrize("number", [120, 123, 124, 125, 126, 127])
+def test_all_notes_off_ends_the_notes_of_its_channel_in_every_track(number: int) -> None:
+    notes = "00 90 3c 40  00 91 3e 40  14 80 3c 00  00 90 3c 40  0a 80 3c 00  00 81 3e 00 00 ff 2f 00"
+    performance, warning = read(smf(notes, f"0a b0 {number:02x} 00  00 ff 2f 00"))
+    assert rows(performance) == [(0, 10, 60, 64), (0, 30, 62, 64), (20, 30, 60, 64)]
+    assert warning == ""
+
+
+def test_a_note_that_all_notes_off_ends_is_not_without_an_end() -> None:
+    performance, warning = read(smf("00 90 3c 40  0a b0 7b 00  00 90 3c 40  0a b0 78 00  83 60 ff 2f 00"))
+    assert (rows(performance), warning) == ([(0, 10, 60, 64), (10, 20, 60, 64)], "")
+
+
+def test_all_sound_off_damps_what_the_pedal_holds_and_leaves_the_pedal_down() -> None:
+    performance, _ = read(smf(f"00 b0 40 7f {NOTE} 0a b0 78 00  0a 90 3e 40  0a 80 3e 00  0a b0 40 00 {END}"))
+    assert pedals(performance) == [[0, 20], [20, 50]]
+    assert rows(sustain(performance)) == [(0, 20, 60, 64), (30, 50, 62, 64)]
+    assert pedals(read(smf(f"00 b0 78 00  05 b0 40 7f  05 b0 40 00 {END}"))[0]) == [[5, 10]]
+
+
+def test_reset_all_controllers_lifts_the_pedal() -> None:
+    """The pedal stayed down for the whole file: sequencers reset at a song's beginning and end."""
+    assert read(smf(f"00 b0 40 7f  0a b0 79 00 {NOTE} {END}"))[0].pedals.tolist() == [[0, 10]]
+
+
+@pytest.mark.parametrize("change", ["00 b0 40 00  00 b0 40 7f", "00 b0 40 00  01 b0 40 7f", "01 b0 40 3f  00 b0 40 40"])
+@pytest.mark.parametrize("division", [480, 500, 3_000, 20_000])
+def test_a_pedal_changed_within_a_tick_or_a_millisecond_damps(change: str, division: int) -> None:
+    """Notation programs lift and press the pedal within a tick at each barline; rounded to milliseconds the two were one pedal, and over
+    half of the notes rang for seconds too long, the sooner the faster the music."""
+    two_seconds = quantity(4 * division).hex()
+    half_a_second, rest = quantity(division).hex(), quantity(3 * division).hex()
+    note = f"00 90 30 40  {half_a_second} 80 30 00"
+    track = f"00 b0 40 7f {note} {rest} b0 07 64 {change} {two_seconds} b0 40 00 {END}"
+    performance, warning = read(smf(track, division=division))
+    assert len(performance.pedals) == 2
+    lifted = int(performance.pedals[0, 1])
+    assert abs(lifted - 2000) <= 12  # ten ticks and one, of 1 ms each at most
+    assert 0 <= int(performance.pedals[1, 0]) - lifted <= 2
+    assert rows(sustain(performance))[0][1] == lifted
+    assert read(write_midi(performance)) == (performance, "")
+    assert warning == ""
+
+
+def test_a_channel_with_a_bank_of_drums_is_left_out_as_channel_10() -> None:
+    """General MIDI Level 2 (bank 120) and XG (127) put drums on any channel; they became piano notes."""
+    drums = "00 91 24 40  0a 81 24 00"
+    for bank in ("78", "7f"):
+        performance, warning = read(smf(f"00 b1 00 {bank}  00 c1 00 {drums} 00 b1 40 7f {NOTE} {END}"))
+        assert performance == Performance([(10, 20, 60, 64)])
+        assert warning == "MIDI data: 1 note on channel 2 (drums, by its bank) left out"
+    assert len(read(smf(f"00 b1 00 79 {drums} {END}"))[0]) == 1  # a melodic bank
+    assert rows(read(smf(f"{NOTE} 05 b0 00 7f 00 90 3d 40 00 80 3d 00 05 b0 00 00 {NOTE} {END}"))[0]) == [(0, 10, 60, 64), (20, 30, 60, 64)]
+    assert len(read(smf(f"{drums} {END}", f"00 b1 00 7f {END}"))[0]) == 0  # chosen in another track
+
+
+def test_other_instruments_are_read_as_piano_and_named() -> None:
+    """An orchestra became a piano without a word."""
+    violin, flute, piano = "00 c0 28 00 90 3c 40 0a 80 3c 00", "00 c1 49 00 91 3e 40 00 91 40 40 0a 81 3e 00 00 81 40 00", "00 c2 01"
+    performance, warning = read(smf(f"{violin} {END}", f"{flute} {piano} {END}"))
+    assert len(performance) == 3
+    assert warning == "MIDI data: 2 other instruments read as piano: Flute, Violin"
+    assert read(smf(f"00 c0 28 {END}"))[1] == ""  # without notes
+    assert read(smf(f"00 c0 28 00 c0 00 {NOTE} {END}"))[1] == ""
+    assert "Flute" in read(smf(f"00 ff 01 01 61 00 c0 01 00 49 00 ff 01 01 62 {NOTE} {END}"))[1]  # in running status, beside texts
+    many = "".join(f"00 c0 {program:02x} {NOTE}" for program in range(6, 20))
+    assert read(smf(f"{many} {END}"))[1].endswith("Marimba, Xylophone, 6 more")
+
+
+@pytest.mark.parametrize("controller", ["07", "0b"])
+def test_a_part_that_is_muted_in_the_file_is_left_out_and_it_is_said(controller: str) -> None:
+    """Sequencers save a muted part with volume 0; it sounded at full loudness."""
+    performance, warning = read(smf(f"00 b1 {controller} 00  00 91 3c 40  0a 81 3c 00 {NOTE} {END}"))
+    assert performance == Performance([(10, 20, 60, 64)])
+    assert warning == "MIDI data: 1 note muted in the file (volume 0, channel 2) left out"
+    swelled = f"00 b0 {controller} 00  00 90 3c 40  05 b0 {controller} 40  05 80 3c 00 {END}"
+    assert len(read(smf(swelled))[0]) == 1  # it can be heard at last
+    faded = f"00 90 3c 40  05 b0 {controller} 00  05 80 3c 00  00 90 3e 40  0a 80 3e 00 {END}"
+    assert rows(read(smf(faded))[0]) == [(0, 10, 60, 64)]
+    all_of_it, warning = read(smf(f"00 b0 {controller} 00 {NOTE} {END}"))
+    assert len(all_of_it) == 1
+    assert warning == "MIDI data: all of it is muted in the file (volume 0), and read all the same"
+
+
+def test_reset_all_controllers_raises_the_expression_and_not_the_volume() -> None:
+    assert len(read(smf(f"00 90 40 40 00 80 40 40 00 b0 0b 00  00 b0 79 00 {NOTE} {END}"))[0]) == 2
+    assert len(read(smf(f"00 90 40 40 00 80 40 40 01 b0 07 00  00 b0 79 00 {NOTE} {END}"))[0]) == 1
+
+
+def test_pedals_that_are_left_out_are_counted() -> None:
+    soft = "00 b0 43 7f 01 b0 43 50 01 b0 43 00 01 b0 43 40"
+    performance, warning = read(smf(f"{soft} 00 b1 42 7f 00 b2 42 10 {NOTE} {END}"))
+    assert performance == Performance([(3, 13, 60, 64)])
+    assert warning == (
+        "MIDI data: the sostenuto pedal left out, which is pressed 1 time; the soft pedal left out, which is pressed 2 times"
+    )
+
+
+def test_long_silences_are_said() -> None:
+    minutes = quantity(28 * 60_000).hex()
+    performance, warning = read(smf(f"{minutes} 90 3c 40 0a 80 3c 00 {minutes} 90 3c 40 0a 80 3c 00 {END}"))
+    assert [onset for onset, *_ in rows(performance)] == [1_680_000, 3_360_010]
+    assert warning == "MIDI data: 2 long silences, the longest 1,680.0 s, from 0.0 s on"
+
+
+def test_what_lasts_after_the_last_sound_is_said() -> None:
+    _, warning = read(smf(f"00 b0 40 7f {NOTE} {quantity(60_000).hex()} b0 40 00 {END}"))
+    assert warning == "MIDI data: nothing sounds after 8.4 s, but the pedal is lifted at 60.0 s"
+
+
+@pytest.mark.parametrize("before", [b"\r\n", bytes([0, 9]) + b"piece.mid".ljust(126, b"\0"), b"a mail about MThd\n\n", b" " * 1_024])
+def test_bytes_before_the_header_are_passed_over_and_it_is_said(before: bytes) -> None:
+    """A MacBinary header of 128 bytes, a blank line: such files were refused."""
+    performance, warning = read(before + smf(f"{NOTE} {END}"))
+    assert rows(performance) == [(0, 10, 60, 64)]
+    assert warning == f"MIDI data: its header begins after {len(before):,} other bytes"
+    with pytest.raises(MidiError, match="not a Standard MIDI File"):
+        read(bytes(1_025) + smf(f"{NOTE} {END}"))
 
 
 # --- files that lie ---------------------------------------------------------------------------------------------------------------
@@ -348,7 +531,8 @@ messages = st.one_of(
     message(0x90, keys, values),
     message(0x80, keys, values),
     message(0xB0, st.just(64), values),
-    message(0xB0, st.sampled_from([7, 123]), values),
+    message(0xB0, st.sampled_from([0, 7, 11, 66, 67, 120, 121, 123, 127]), values),
+    message(0xB0, st.sampled_from([0, 7, 11]), st.sampled_from([0, 120, 127])),
     message(0xA0, keys, values),
     message(0xE0, values, values),
     message(0xC0, values),
@@ -372,35 +556,113 @@ def track_bytes(track: list[Event]) -> bytes:
 
 
 Timed = list[tuple[int, bytes]]  # (tick, message) of one track
+Value = Callable[[int], int]  # of a setting at a tick
+NEVER = 1 << 62
 
 
-def notes_of(track: Timed) -> list[Row]:
-    """(onset, offset, pitch, velocity) in ticks."""
-    notes, sounding = [], defaultdict[tuple[int, int], deque[tuple[int, int]]](deque)
-    for tick, message in track:
-        kind, channel, data = message[0] & 0xF0, message[0] & 15, message[1:]
-        if kind not in (0x80, 0x90) or channel == 9:
-            continue
-        queue = sounding[channel, data[0]]
-        if kind == 0x90 and data[1]:
-            queue.append((tick, data[1]))
-        elif queue:
-            onset, velocity = queue.popleft()
-            notes.append((onset, tick, data[0], velocity))
+def setting(events: Timed, channel: int, numbers: dict[int, int | None], before: int) -> Value:
+    """Of a channel's controllers, by number: what each sets the value to, None for what it says. The last one at a tick holds."""
+    changes = [
+        (tick, value if numbers[message[1]] is None else numbers[message[1]])
+        for tick, message in sorted(events, key=lambda event: event[0])
+        if message[0] == 0xB0 | channel and message[1] in numbers
+        for value in [message[2]]
+    ]
+    return lambda tick: next((int(value or 0) for at, value in reversed(changes) if at <= tick), before)
+
+
+class Channels:
+    """What the controllers of all tracks say."""
+
+    def __init__(self, tracks: list[Timed]) -> None:
+        events = [event for track in tracks for event in track]
+        self.ticks = sorted({tick for tick, _ in events})
+        self.banks = [setting(events, number, {0: None}, 0) for number in range(16)]
+        self.volumes = [setting(events, number, {7: None}, 127) for number in range(16)]
+        self.expressions = [setting(events, number, {11: None, 121: 127}, 127) for number in range(16)]
+        self.silences = [{t for t, m in events if m[0] == 0xB0 | c and m[1] in (120, 123, 127)} for c in range(16)]
+
+    def drums(self, channel: int, tick: int) -> bool:
+        return channel == 9 or self.banks[channel](tick) in (120, 127)
+
+    def muted(self, channel: int, onset: int, offset: int) -> bool:
+        ticks = [onset, *(tick for tick in self.ticks if onset < tick < offset)]
+        return not any(self.volumes[channel](tick) and self.expressions[channel](tick) for tick in ticks)
+
+
+class Struck(NamedTuple):
+    onset: int
+    offset: int
+    pitch: int
+    velocity: int
+    channel: int
+    unclosed: bool
+
+
+def notes_of(track: Timed, channels: Channels) -> list[Struck]:
+    """Key by key, one event after another: strikes wait for their offs; those that none is left for end with the next strike."""
+    notes = []
     end = track[-1][0] if track else 0
-    return [*notes, *((onset, end, pitch, velocity) for (_, pitch), queue in sounding.items() for onset, velocity in queue)]
+    strikes = [(tick, m) for tick, m in track if 0x80 <= m[0] < 0xA0 and m[0] & 15 != 9]
+    for channel, pitch in sorted({(m[0] & 15, m[1]) for _, m in strikes}):
+        silences = sorted(channels.silences[channel])
+        for begin, stop in pairwise([-1, *silences, NEVER]):
+            part = []
+            for tick, m in strikes:
+                is_on = m[0] >= 0x90 and m[2] > 0
+                inside = begin <= tick < stop if is_on else begin < tick <= stop
+                if (m[0] & 15, m[1]) == (channel, pitch) and inside and not (is_on and channels.drums(channel, tick)):
+                    part.append((tick, m[2] if is_on else 0))
+            notes += [Struck(*note[:2], pitch, note[2], channel, note[3]) for note in ended(part, stop, end)]
+    return notes
 
 
-def pedals_of(events: Timed, last: int) -> list[tuple[int, int]]:
-    """(down, up) in ticks of the events of one channel."""
+def ended(events: list[tuple[int, int]], stop: int, end: int) -> list[tuple[int, int, int, bool]]:
+    """(onset, offset, velocity, unclosed) of the (tick, velocity or 0) of one key."""
+    sounding: list[int] = []  # as brackets: a note-off closes the latest strike, which leaves those open that none is left for
+    for place, (_, velocity) in enumerate(events):
+        if velocity:
+            sounding.append(place)
+        elif sounding:
+            sounding.pop()
+    open_strikes = set(sounding)
+    waiting: list[tuple[int, int]] = []
+    notes, carried = [], 0
+    for place, (tick, velocity) in enumerate(events):
+        if not velocity:
+            if waiting:
+                onset, loudness = waiting.pop(0)
+                notes.append((onset, tick, loudness, False))
+            continue
+        velocity, carried = max(velocity, carried), 0
+        if place not in open_strikes:
+            waiting.append((tick, velocity))
+            continue
+        following = next((at for at, other in events[place + 1 :] if other), None)
+        if following == tick:
+            carried = velocity
+        elif following is not None:
+            notes.append((tick, following, velocity, False))
+        else:
+            notes.append((tick, min(stop, end), velocity, stop > end))
+    return notes
+
+
+def pedals_of(events: Timed, last: int) -> list[tuple[int, int, bool]]:
+    """(down, up, never lifted) in ticks of the events of one channel."""
     pedal, down = [], None
-    for tick, (_, _, value) in sorted(events, key=lambda event: event[0]):
-        if value >= 64 and down is None:
+    for tick, (_, number, value) in sorted(events, key=lambda event: event[0]):
+        value = 0 if number == 121 else value
+        if number == 120:
+            if down is not None:
+                pedal.append((down, tick, False))
+                down = tick
+        elif value >= 64 and down is None:
             down = tick
         elif value < 64 and down is not None:
-            pedal.append((down, tick))
+            pedal.append((down, tick, False))
             down = None
-    return pedal if down is None else [*pedal, (down, last)]
+    return pedal if down is None else [*pedal, (down, last, True)]
 
 
 def clock(tracks: list[Timed], division: int) -> Callable[[int], int]:
@@ -421,16 +683,24 @@ def clock(tracks: list[Timed], division: int) -> Callable[[int], int]:
 def model(tracks: list[list[Event]], division: int) -> Performance | None:
     """What the tracks play, one event after another in exact fractions; None if that lasts over 24 days."""
     timed = [list(zip(accumulate(event.delta for event in track), (event.message for event in track), strict=True)) for track in tracks]
-    ms = clock(timed, division)
-    notes = [note for track in timed for note in notes_of(track)]
-    piano = [(t, m) for track in timed for t, m in track if m[0] < 0xA0 and m[0] & 15 != 9]
-    moves = [(t, m) for track in timed for t, m in track if 0xB0 <= m[0] < 0xC0 and m[0] != 0xB9 and m[1] == 64]
-    last = max((0, *(note[1] for note in notes), *(tick for tick, _ in piano), *(tick for tick, _ in moves)))
-    pedal = [pair for channel in range(16) for pair in pedals_of([move for move in moves if move[1][0] & 15 == channel], last)]
-    note_rows = [(ms(onset), ms(offset), *rest) for onset, offset, *rest in notes]
-    if max((0, *(ms(up) for _, up in pedal), *(row[0] + STEP_MS for row in note_rows), *(row[1] for row in note_rows))) > MAX_MS:
+    ms, channels = clock(timed, division), Channels(timed)
+    notes = [note for track in timed for note in notes_of(track, channels)]
+    heard = [note for note in notes if not channels.muted(note.channel, note.onset, note.offset)]
+    notes = heard or notes
+    moves = [(t, m) for track in timed for t, m in track if 0xB0 <= m[0] < 0xC0 and m[1] in (64, 120, 121)]
+    moves = [(t, m) for t, m in moves if not channels.drums(m[0] & 15, t)]
+    end = max((0, *(note.offset for note in notes), *(track[-1][0] for track in timed if track)))
+    pedal = [one for channel in range(16) for one in pedals_of([move for move in moves if move[1][0] & 15 == channel], end)]
+    ends = [*(note.offset for note in notes if not note.unclosed), *(up for _, up, endless in pedal if not endless)]
+    latest = ms(max([0, *(note.onset for note in notes), *(down for down, *_ in pedal), *ends])) + 15_000
+    if ms(max([0, *(note.offset for note in notes), *(up for _, up, _ in pedal)])) > MAX_MS:
         return None
-    return Performance(note_rows, [(ms(down), ms(up)) for down, up in pedal])
+    note_rows = [
+        (ms(note.onset), min(ms(note.offset), latest) if note.unclosed else ms(note.offset), note.pitch, note.velocity) for note in notes
+    ]
+    if any(row[0] + STEP_MS > MAX_MS for row in note_rows):
+        return None
+    return Performance(note_rows, [(ms(down), min(ms(up), latest) if endless else ms(up)) for down, up, endless in pedal])
 
 
 @settings(deadline=None, max_examples=250)
@@ -445,6 +715,41 @@ def test_reading_equals_the_model_wherever_blocks_end(tracks: list[list[Event]],
                 read(data)
         else:
             assert read(data)[0] == expected
+
+
+# --- one key in several tracks ----------------------------------------------------------------------------------------------------
+
+layouts = st.lists(st.tuples(st.integers(0, 60), st.integers(1, 60), st.sampled_from([60, 60, 62]), st.integers(0, 3)), max_size=14)
+
+
+@law
+@given(layouts, st.lists(st.tuples(st.integers(0, 80), st.integers(1, 40)), max_size=3))
+def test_the_layout_of_tracks_and_channels_does_not_change_what_sounds(notes: list[Row], pedal: list[tuple[int, int]]) -> None:
+    """(onset, length, pitch, voice): a track for each voice, a channel for each, or all in one: struck and sounding alike."""
+
+    def file(track_of: Callable[[int], int], channel_of: Callable[[int], int]) -> bytes:
+        events = [[(10 * down, 1, 0xB0, 64, 127) for down, _ in pedal] + [(10 * (down + n), 1, 0xB0, 64, 0) for down, n in pedal]]
+        for track in range(4):
+            here = [note for note in notes if track_of(note[3]) == track]
+            ons = [(10 * onset, 2, 0x90 | channel_of(voice), pitch, 64) for onset, _, pitch, voice in here]
+            events.append([*ons, *((10 * (onset + n), 0, 0x80 | channel_of(voice), pitch, 0) for onset, n, pitch, voice in here)])
+        return smf(*(timed(sorted(track)) for track in events))
+
+    def timed(track: list[tuple[int, ...]]) -> bytes:
+        deltas = [after[0] - before[0] for before, after in pairwise([(0,), *track])]
+        return b"".join(quantity(delta) + bytes(event[2:]) for delta, event in zip(deltas, track, strict=True)) + END_OF_TRACK
+
+    alone = encode(read(file(lambda _: 0, lambda _: 0))[0]).tolist()
+    assert encode(read(file(lambda voice: voice, lambda _: 0))[0]).tolist() == alone
+    assert encode(read(file(lambda voice: voice, lambda voice: voice))[0]).tolist() == alone
+    assert encode(read(file(lambda voice: voice // 2, lambda voice: voice % 2))[0]).tolist() == alone
+
+
+def test_a_held_key_that_another_track_repeats_is_struck_twice_and_held() -> None:
+    held, repeated = "00 90 3c 50  8f 50 80 3c 00  00 ff 2f 00", "83 74 90 3c 50  81 7a 80 3c 00  00 ff 2f 00"
+    performance = read(smf(held, repeated))[0]
+    assert rows(performance) == [(0, 2000, 60, 80), (500, 750, 60, 80)]
+    assert rows(quantise(sustain(performance))) == [(0, 500, 60, 82), (500, 2000, 60, 82)]
 
 
 # --- real music -------------------------------------------------------------------------------------------------------------------
@@ -466,6 +771,14 @@ def test_real_files_are_read_as_another_parser_reads_them_and_survive_writing() 
     paths = [*maestro_files("validation"), *giantmidi_files()]
     assert len(paths) > 180
     for path in paths:
-        performance = read_midi(path)
+        performance, repairs = read_and_repair(path)
+        assert {repair.kind for repair in repairs} <= set(REMARKS)
         assert Performance(performance.notes) == performance_by_symusic(path.read_bytes())
         assert read_midi(write_midi(performance)) == performance
+
+
+def test_the_page_has_a_sentence_for_each_kind_of_repair_in_each_language() -> None:
+    folder = Path(preludio.__file__).parent / "studio" / "static" / "lang"
+    for language in ("en", "es"):
+        sentences = json.loads((folder / f"{language}.json").read_text(encoding="utf-8"))
+        assert {f"r_{kind}{n}" for kind in KINDS for n in "1N"} <= sentences.keys()

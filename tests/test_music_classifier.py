@@ -78,7 +78,12 @@ def test_no_piece_is_learned_from_and_asked_about(monkeypatch: pytest.MonkeyPatc
     ours, training, held_out = some(5, 3, 1, 1), some(4, 3, 0, 2), some(4, 3, 0, 3)
     learned: list[Floats] = []
     train = classifier.train
-    monkeypatch.setattr(classifier, "train", lambda rows, labels, seed: learned.append(rows[labels > 0]) or train(rows, labels, seed))
+
+    def watched(rows: Floats, labels: Floats, seed: int) -> classifier.Network:
+        learned.append(rows[labels > 0])
+        return train(rows, labels, seed)
+
+    monkeypatch.setattr(classifier, "train", watched)
     verdicts = cross_checked(ours, training, held_out, seed=0)
     asked = [set(pieces.tolist()) for _, pieces in verdicts.composed]
     assert asked == [{1, 3}, {0, 2, 4}]

@@ -12,7 +12,7 @@ from strategies import law, performances, times_ms
 from preludio.compose.prompt import Prompt, prepare
 from preludio.errors import RequestError
 from preludio.midi import read_midi
-from preludio.performance import MAX_MS, NOTE, STEP_MS, Performance, quantise, sustain, to_steps
+from preludio.performance import MAX_MS, NOTE, STEP_MS, Performance, end_of_sound_ms, quantise, sustain, to_steps
 from preludio.tokens import END, START, Grammar, encode
 
 WINDOW = 2048
@@ -40,7 +40,8 @@ def heard(prompt: Prompt) -> Grammar:
 
 def cut_at(performance: Performance, seconds: float | None) -> int:
     """The asked cut in steps, by its definition: rounded to the grid, at the end at most."""
-    end = quantise(sustain(performance)).duration_ms // STEP_MS
+    heard = Performance(performance.notes, np.minimum(performance.pedals, end_of_sound_ms(performance)))
+    end = quantise(sustain(heard)).duration_ms // STEP_MS
     return end if seconds is None else min(end, round(min(seconds, 1e6) * 1000 / STEP_MS))
 
 
@@ -91,9 +92,54 @@ def test_what_is_kept_is_what_was_played(performance: Performance, seconds: floa
 @given(performances(min_notes=1))
 def test_a_whole_prompt_is_heard_whole(performance: Performance) -> None:
     prompt = prepare(performance, None, WINDOW)
-    assert prompt.context.tolist() == [START, *encode(performance).tolist()]
+    heard_ms = end_of_sound_ms(performance)
+    assert prompt.context.tolist() == [START, *encode(Performance(performance.notes, np.minimum(performance.pedals, heard_ms))).tolist()]
     assert not prompt.held
     assert heard(prompt).allowed()[END]
+
+
+@law
+@given(performances(min_notes=1), cuts)
+@example(Performance([(0, 30_000, 60, 64), (900, 1000, 64, 64)]), 25.0)
+def test_a_held_note_is_held_to_within_a_second_of_the_cut(performance: Performance, seconds: float | None) -> None:
+    """25 s of a note that is held for 30, last event at 1 s: the music went on at 1 s, with the note cut there."""
+    prompt = prepared(performance, seconds)
+    if prompt.held:
+        assert 0 <= cut_at(performance, seconds) - prompt.cut_step < 1000 // STEP_MS
+
+
+def test_a_cut_in_whole_seconds_of_a_held_note_is_exact() -> None:
+    prompt = prepare(Performance([(0, 30_000, 60, 64), (900, 1000, 64, 64)]), 25.0, WINDOW)
+    assert (prompt.cut_step, prompt.held) == (2500, {60: (0, 64)})
+    assert heard(prompt).step == 2500
+
+
+TRAILING_PEDAL = Performance([(0, 500, 60, 64)], [(0, 60_000)])
+
+
+def test_music_goes_on_where_it_ends_and_not_where_its_pedal_goes_up() -> None:
+    """A note under a pedal that is lifted after a minute: the music went on after a minute of silence."""
+    for seconds in (None, 50.0):
+        prompt = prepare(TRAILING_PEDAL, seconds, WINDOW)
+        assert prompt.cut_step == 841  # when middle C has died away
+        assert prompt.kept.pedals.tolist() == [[0, 8410]]
+    silent = Performance([(0, 500, 60, 64)], [(600, 60_000)])  # it holds nothing
+    assert prepare(silent, None, WINDOW).cut_step == 50
+
+
+def test_silence_is_kept_if_that_is_asked() -> None:
+    assert prepare(TRAILING_PEDAL, None, WINDOW, keep_silence=True).cut_step == 6000
+    assert prepare(TRAILING_PEDAL, 50.0, WINDOW, keep_silence=True).cut_step == 5000
+    silent = Performance([(0, 500, 60, 64)], [(600, 60_000)])
+    prompt = prepare(silent, None, WINDOW, keep_silence=True)
+    assert prompt.cut_step == 5950  # whole seconds after the last event
+    assert heard(prompt).step == 5950
+    rest = Performance([(0, 500, 60, 64), (90_000, 90_500, 60, 64)])
+    assert prepare(rest, 60.0, WINDOW, keep_silence=True).cut_step == 5950
+    long = Performance([(100 * n, 100 * n + 50, 60, 64) for n in range(2000)], [(199_960, 3_000_000)])
+    prompt = prepare(long, None, WINDOW, keep_silence=True)
+    assert prompt.cut_step == 299_995
+    assert len(prompt.context) <= WINDOW
 
 
 @law
@@ -163,7 +209,7 @@ def test_seconds_are_rounded_not_cut() -> None:
 
 @pytest.mark.parametrize(("performance", "seconds"), [(Performance([(5000, 6000, 60, 64)]), 3.0), (Performance([(0, 9, 60, 1)]), 0.001)])
 def test_a_cut_before_the_first_note_is_refused(performance: Performance, seconds: float) -> None:
-    with pytest.raises(RequestError, match="no notes in its first"):
+    with pytest.raises(RequestError, match=r"no notes in its first .* its music begins at"):
         prepare(performance, seconds, WINDOW)
 
 

@@ -131,7 +131,7 @@ def test_the_state_in_c_is_the_same_after_feeds_forks_and_rewinds_in_any_order(r
 
 @needs_native
 def test_rhythms_in_c_are_the_same_for_every_gap_and_time_since() -> None:
-    """C compares with borders where Python takes logarithms: at gaps from 40 ms to two minutes and times beyond, some of them whole octaves apart."""
+    """C compares with borders where Python takes logarithms: gaps from 40 ms to two minutes and times beyond, some whole octaves apart."""
     engine = NativeEngine(_CHECKPOINT, "int8", 1)
     for gap in [*range(4, 20), 64, 99, 100, 128, 1000, 12_345]:
         for since in (0, 1, gap // 8, gap // 2, gap, 3 * gap, 8 * gap):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import unicodedata
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,7 +15,7 @@ from PIL import Image
 
 from preludio.errors import OutputError, RequestError
 from preludio.performance import Performance
-from preludio.render import WRITERS, colours, roll_png, roll_svg, write
+from preludio.render import FORMATS, colours, png, roll_png, roll_svg, write
 from preludio.render.roll import MAX_ROWS, WIDTH, Rect, Text, clock, layout
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -146,6 +147,16 @@ def test_the_png_shows_the_layout() -> None:
         assert "#{:02x}{:02x}{:02x}".format(*image.getpixel(middle)) == note.fill  # type: ignore[misc]
 
 
+def test_accents_are_letters_of_the_font() -> None:
+    """They were drawn by hand, letter by letter; Greek and Cyrillic titles were question marks."""
+    font = png._font(24)
+    box = bytes(font.getmask("\uffff"))  # what stands for a letter that the font lacks
+    for letter in "ñóéÄßøřžåçıŞțΩλЖы♯♭…“”¿¡":
+        assert bytes(font.getmask(letter)) not in (box, bytes(font.getmask("o"))), letter
+    composed, apart = (roll_png(PIECE, title=unicodedata.normalize(form, "Dvořák")) for form in ("NFC", "NFD"))
+    assert composed == apart
+
+
 def test_a_tall_png_has_fewer_pixels() -> None:
     onset = np.arange(0, 1_200_000, 5000)
     tall = Performance(np.stack([onset, onset + 150, 21 + onset // 5000 % 88, np.full(len(onset), 64)], axis=1))
@@ -153,16 +164,27 @@ def test_a_tall_png_has_fewer_pixels() -> None:
 
 
 def test_writers_by_suffix(tmp_path: Path) -> None:
-    for suffix in WRITERS:
+    for suffix in FORMATS:
         write(PIECE, tmp_path / f"piece{suffix.upper()}")
     assert ElementTree.parse(tmp_path / "piece.SVG").getroot().tag == f"{SVG}svg"
     assert (tmp_path / "piece.PNG").read_bytes()[:4] == b"\x89PNG"
     assert (tmp_path / "piece.WAV").read_bytes()[:4] == b"RIFF"
+    assert (tmp_path / "piece.MID").read_bytes()[:4] == b"MThd"
 
 
-@pytest.mark.parametrize("name", ["piece.mp3", "piece"])
+def test_who_offers_formats_offers_those_of_the_table() -> None:
+    """The studio's downloads, and the table of docs/composing.md."""
+    streams = pytest.importorskip("preludio.studio.downloads")
+    assert [f".{one.value}" for one in streams.Format] == list(FORMATS)
+    docs = Path(__file__).parents[1] / "docs" / "composing.md"
+    if docs.is_file():
+        rows = [f"| `{one.suffix}` | {one.name} | `{one.media_type}` |" for one in FORMATS.values()]
+        assert "\n".join(["| suffix | what | media type |", "|---|---|---|", *rows, ""]) in docs.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["piece.flac", "piece"])
 def test_another_suffix_names_the_choices(name: str) -> None:
-    with pytest.raises(RequestError, match=r"\.wav, \.svg, \.png"):
+    with pytest.raises(RequestError, match=r"\.mid, \.wav, \.svg, \.png"):
         write(PIECE, name)
 
 

@@ -304,3 +304,11 @@ def test_the_piano_is_small_and_names_its_maker() -> None:
     for needed in ("Alexander Holm", "Salamander Grand Piano", "CC BY 3.0", "creativecommons.org/licenses/by/3.0", "What was changed"):
         assert needed in words
     assert len(Grand().layers) >= 2
+
+
+def test_the_sound_ends_with_the_music_and_not_with_its_pedal() -> None:
+    """One note under a pedal of a minute made a minute of sound, most of it silence."""
+    under_pedal = synthesise(Performance([(0, 500, 60, 80)], [(0, 60_000)]))
+    held = synthesise(Performance([(0, 60_000, 60, 80)]))
+    assert len(under_pedal) == len(held) < 15 * SAMPLE_RATE
+    assert len(synthesise(Performance([(0, 500, 60, 80)]))) < 3 * SAMPLE_RATE

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import dataclasses
+import struct
 from typing import Any
 
 import numpy as np
@@ -13,7 +16,10 @@ from strategies import law
 from preludio.compose.request import Request
 from preludio.compose.sampling import COLDEST, Dice, Draw, Filters, keep_likeliest, likeliest_strikes, sample, temper
 from preludio.engine import native
+from preludio.engine.native.library import library
+from preludio.engine.native.room import CHOICE_FIELDS
 from preludio.errors import RequestError
+from preludio.sampling_options import SamplingOptions
 from preludio.tokens import VOCAB_SIZE, IdSet
 
 needs_native = pytest.mark.skipif(not native.available(), reason="the package was built without a C compiler")
@@ -88,6 +94,23 @@ def test_strike_top_p_moves_probability_among_strikes_alone(row: list[float], to
 @given(logit_rows, masks, filters, st.floats(0, 1 - 1e-9))
 def test_the_native_draw_is_the_same(logits: np.ndarray, allowed: np.ndarray, wish: Filters, chance: float) -> None:
     assert native.draw_one(logits, Draw(wish, bits(allowed), chance)) == sample(logits, allowed, wish, chance)
+
+
+def test_the_filters_are_the_options_in_their_order() -> None:
+    assert list(Filters._fields) == [option.name for option in dataclasses.fields(SamplingOptions)]
+    assert list(CHOICE_FIELDS)[: len(Filters._fields)] == list(Filters._fields)
+
+
+@needs_native
+def test_the_c_struct_has_the_layout_that_python_writes() -> None:
+    """Two descriptions of one piece of memory: the C compiler is asked for each field's offset and size."""
+    at = 0
+    for name, code in CHOICE_FIELDS.items():
+        size = ctypes.c_int64()
+        assert library().choice_offset(name.encode(), ctypes.addressof(size)) == at, name
+        assert size.value == struct.calcsize(f"={code}"), name
+        at += size.value
+    assert library().choice_offset(b"temperament", ctypes.addressof(ctypes.c_int64())) == -1
 
 
 @needs_native

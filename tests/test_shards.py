@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from preludio.corpus.shards import MANIFEST, Encoded, ShardError, Shards, verify, write_shards
+from preludio.corpus.shards import MANIFEST, Encoded, ShardError, Shards, write_shards
 
 
 def piece(split: str, number: int, n_tokens: int) -> Encoded:
@@ -29,8 +30,8 @@ def test_what_is_written_is_what_is_read(tmp_path_factory: pytest.TempPathFactor
     written = [piece(split, number, n_tokens) for number, (split, n_tokens) in enumerate(rows)]
     write_shards(folder, written, {"seed": 1})
     shards = Shards.open(folder)
-    verify(shards)
     for name, split in shards.splits.items():
+        assert hashlib.sha256((folder / f"{name}.bin").read_bytes()).hexdigest() == shards.manifest["splits"][name]["sha256"]
         expected = [one for one in written if one.split == name]
         assert [info.name for info in split.pieces] == [one.name for one in expected]
         for number, one in enumerate(expected):
@@ -42,20 +43,6 @@ def test_the_same_input_gives_the_same_bytes(tmp_path: Path) -> None:
         write_shards(tmp_path / name, pieces(100, 0, 30), {"b": 1, "a": 2})
     for path in sorted((tmp_path / "a").iterdir()):
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
-
-
-def test_windows_lie_within_pieces_and_reach_every_place(tmp_path: Path) -> None:
-    write_shards(tmp_path, pieces(10, 3, 5, 12), {})
-    split = Shards.open(tmp_path).splits["train"]
-    windows = split.windows(np.random.default_rng(0), 2000, 5)
-    possible = {tuple(split.piece(n)[i : i + 5].tolist()) for n in (0, 2, 3) for i in range(len(split.piece(n)) - 4)}
-    assert {tuple(window) for window in windows.tolist()} == possible
-
-
-def test_windows_longer_than_any_piece_are_refused(tmp_path: Path) -> None:
-    write_shards(tmp_path, pieces(10, 3), {})
-    with pytest.raises(ShardError, match="shorter windows"):
-        Shards.open(tmp_path).splits["train"].windows(np.random.default_rng(0), 1, 11)
 
 
 def damaged(folder: Path, **changes: object) -> None:
@@ -82,13 +69,9 @@ def test_a_damaged_manifest_is_refused_in_one_line(tmp_path: Path, changes: dict
     assert "\n" not in str(refused.value)
 
 
-def test_damaged_bytes_are_found(tmp_path: Path) -> None:
+def test_a_shard_that_is_cut_off_is_refused(tmp_path: Path) -> None:
     write_shards(tmp_path, pieces(10, 3), {})
-    data = bytearray((tmp_path / "train.bin").read_bytes())
-    data[4] ^= 1
-    (tmp_path / "train.bin").write_bytes(data)
-    with pytest.raises(ShardError, match="changed"):
-        verify(Shards.open(tmp_path))
+    data = (tmp_path / "train.bin").read_bytes()
     (tmp_path / "train.bin").write_bytes(data[:-2])
     with pytest.raises(ShardError, match="size"):
         Shards.open(tmp_path)
@@ -97,10 +80,11 @@ def test_damaged_bytes_are_found(tmp_path: Path) -> None:
 def test_a_run_that_stops_midway_leaves_no_training_data_that_looks_whole(tmp_path: Path) -> None:
     """The manifest is taken away before the new files take the old ones' places: old places must not meet new ids."""
     write_shards(tmp_path, pieces(10, 3), {})
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def breaking() -> list[Encoded]:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write_shards(tmp_path, (one for _ in range(2) for one in breaking()), {})
-    verify(Shards.open(tmp_path))  # the old data, untouched
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

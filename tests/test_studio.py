@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import re
 import socket
@@ -18,12 +19,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from studio_crash import KINDS, Told, crash, play
 from studio_server import Server, restless_model
 
 import preludio
-from preludio import render
-from preludio.errors import OutputError, RequestError
+from preludio import checkpoint, render
+from preludio.compose.prompt import prepare
+from preludio.errors import CheckpointError, OutputError, RequestError
 from preludio.performance import Performance
 
 pytest.importorskip("fastapi", reason="needs preludio[studio]")
@@ -36,6 +39,7 @@ from preludio.studio import Settings, create_app, themes
 from preludio.studio.ailments import Ailment
 from preludio.studio.guard import HEADERS
 from preludio.studio.house import problem_of
+from preludio.studio.models import Models
 from preludio.studio.music import COMPOSED, GIVEN, Beginning, Music, pack
 from preludio.studio.serve import slots
 from preludio.studio.store import FIRST, NewVersion, Store, Vanished, data_folder, folded, now_ms
@@ -49,8 +53,13 @@ HERE = "http://127.0.0.1:7388"
 
 
 @pytest.fixture(scope="module")
-def composer(tmp_path_factory: pytest.TempPathFactory) -> preludio.Composer:
-    return preludio.Composer.from_pretrained(restless_model(tmp_path_factory.mktemp("model"), window=128), "numpy")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    return Models([str(restless_model(tmp_path_factory.mktemp("model"), window=128))], "numpy")
+
+
+@pytest.fixture(scope="module")
+def composer(models: Models) -> preludio.Composer:
+    return models.composer()
 
 
 @pytest.fixture
@@ -61,8 +70,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def client(composer: preludio.Composer, store: Store) -> Iterator[TestClient]:
-    with TestClient(create_app(composer, store, slots=1), base_url=HERE) as client:
+def client(models: Models, store: Store) -> Iterator[TestClient]:
+    with TestClient(create_app(models, store, slots=1), base_url=HERE) as client:
         yield client
 
 
@@ -117,13 +126,21 @@ def uploaded(client: TestClient, name: str = "tune.mid") -> Any:
 # Composing
 
 
-def test_a_piece_from_nothing_is_told_as_it_is_kept(client: TestClient) -> None:
+def test_a_piece_from_nothing_is_told_as_it_is_kept(client: TestClient, models: Models) -> None:
     said = composed(client, seed=3)
     assert [event["event"] for event in said if event["event"] != "notes"] == ["started", "done"]
     piece = whole(client, said[-1]["piece"]["id"])
     assert piece["version"]["notes"] == told(said)
     assert piece["finished"]
-    assert piece["version"]["wishes"] == {"seconds": 5, "seed": 3, "temperature": 1, "top_p": 1, "min_p": 0, "take": 0}
+    assert piece["version"]["wishes"] == {
+        "seconds": 5,
+        "seed": 3,
+        "temperature": 1,
+        "top_p": 1,
+        "min_p": 0,
+        "take": 0,
+        "model": models.default,
+    }
     assert all(note[5] == COMPOSED for note in told(said))
 
 
@@ -220,11 +237,11 @@ def test_takes_are_let_go_of_by_undo(client: TestClient) -> None:
     assert (after["choosing"], after["version"]["kind"]) == ([], "midi")
 
 
-def test_what_was_broken_off_stays_and_what_never_had_a_note_never_was(composer: preludio.Composer, store: Store) -> None:
+def test_what_was_broken_off_stays_and_what_never_had_a_note_never_was(models: Models, store: Store) -> None:
     from preludio.studio.composing import Place, Studio, Wish
     from preludio.studio.turns import Stopped
 
-    studio, stop, said = Studio(composer, store), threading.Event(), []
+    studio, stop, said = Studio(models, store), threading.Event(), []
 
     def tell(event: Event) -> None:
         said.append(event)
@@ -283,7 +300,7 @@ def test_work_takes_turns_and_each_in_line_knows_its_place() -> None:
         tickets = [turns.enter(work) for _ in range(4)]
         await asyncio.sleep(0.05)
         assert (turns.n_running, turns.n_waiting) == (1, 3)
-        turns.leave(tickets[2])  # the page was closed
+        turns.left(tickets[2])  # the page was closed
         gate.set()
         said = [[event async for event in turns.events(tickets[number])] for number in (0, 1, 3)]
         while turns.n_running:
@@ -403,7 +420,9 @@ def test_a_beginning_keeps_who_made_each_note(rows: list[Any], from_ms: int) -> 
     music = Music(pack(rows), np.arange(len(rows), dtype=np.uint8) % 2)
     beginning = Beginning.of(music, from_ms, window=4096)
     if beginning.prompt is None:
-        assert all(onset >= from_ms - from_ms % 10 for onset, *_ in rows)
+        assert all(onset >= from_ms - 10 for onset, *_ in rows)
+        with pytest.raises(RequestError, match="no notes"):
+            prepare(music.performance, from_ms / 1000, 4096)
         return
     made: dict[tuple[int, int], set[int]] = {}
     for (onset, _, pitch, _), part in zip(rows, music.parts.tolist(), strict=True):
@@ -674,13 +693,13 @@ def test_a_body_without_a_length_is_counted_too(client: TestClient) -> None:
 
 
 def test_a_fault_of_our_own_is_told_and_traced(
-    composer: preludio.Composer, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    models: Models, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*_: Any) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(store, "pieces", broken)
-    with TestClient(create_app(composer, store, slots=1), base_url=HERE) as client:
+    with TestClient(create_app(models, store, slots=1), base_url=HERE) as client:
         fault = client.get("/api/pieces")
     assert problem(fault) == (500, "our_fault")
     assert fault.headers["content-security-policy"] == HEADERS["content-security-policy"]
@@ -766,10 +785,8 @@ def test_paths_are_confined(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-def test_beyond_this_machine_a_token_opens_the_door(composer: preludio.Composer, store: Store) -> None:
-    with TestClient(
-        create_app(composer, store, slots=1, token="secret"), base_url="http://10.0.0.5:7388", follow_redirects=False
-    ) as client:
+def test_beyond_this_machine_a_token_opens_the_door(models: Models, store: Store) -> None:
+    with TestClient(create_app(models, store, slots=1, token="secret"), base_url="http://10.0.0.5:7388", follow_redirects=False) as client:
         for request in ({}, {"token": "wrong"}, {"token": "sécret"}):
             assert problem(client.get("/", params=request)) == (401, "no_token")
         assert problem(client.get("/api/pieces", params={"token": "secret"})) == (401, "no_token")  # addresses are written down in logs
@@ -803,8 +820,8 @@ def test_every_word_that_the_page_asks_for_is_there() -> None:
     assert len(codes) > 10
     codes |= set(Ailment)
     assert {f"e_{code}" for code in codes} <= words.keys()
-    unsaid = {key for key in words if not re.search(rf"\b{key}\b|`{key[:2]}\$|`mood\$", pages + scripts)}
-    assert not {key for key in unsaid if not key.startswith(("e_", "v_", "mood"))}
+    unsaid = {key for key in words if not re.search(rf"\b{key}\b|`{key[:2]}\$", pages + scripts + source)}
+    assert not {key for key in unsaid if not re.match(r"e_|v_|surprise\d", key)}
 
 
 def test_the_page_loads_nothing_from_elsewhere() -> None:
@@ -898,3 +915,180 @@ def test_a_port_of_another_program_is_one_line(tmp_path: Path) -> None:
 
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(RequestError, match="taken by another program"):
         serve(Settings(port=other.getsockname()[1], browser=False, data=tmp_path), print)
+
+
+# Models
+
+
+def test_the_models_are_listed_with_the_licences_of_their_weights(client: TestClient, models: Models) -> None:
+    """Those named at the start come first, then the bundled ones; a card's words are whatever its makers wrote."""
+    listed = client.get("/api/models").json()
+    assert listed[0] == {"name": models.default, "parameters": listed[0]["parameters"], "licence": "", "data": ""}
+    bundled = {name: checkpoint.describe(name)[1] for name in checkpoint.bundled_models()}
+    assert {model["name"]: model["licence"] for model in listed[1:]} == {name: about["licence"] for name, about in bundled.items()}
+    assert bundled["small"]["licence"].startswith("CC BY")
+
+
+def test_a_piece_says_which_model_composed_it_and_no_other_may_be_named(client: TestClient, tmp_path: Path) -> None:
+    said = composed(client, seconds=1, model="small")
+    assert whole(client, said[-1]["piece"]["id"])["version"]["wishes"]["model"] == "small"
+    for wish in ({"model": "../../etc"}, {"model": "tiny"}):
+        assert problem(client.post("/api/compose", json=wish)) == (422, "no_model")
+    note = [[0, 9, 60, 64, 0]]
+    assert problem(client.post("/api/answer", json={"notes": note, "model": "none"})) == (422, "no_model")
+    duet = client.post("/api/pieces", json={"notes": note, "kind": "duet", "model": "small"}).json()
+    assert duet["version"]["wishes"] == {"model": "small"}
+    with pytest.raises(CheckpointError, match="no model"):
+        Models([str(tmp_path / "nowhere")])
+
+
+def test_two_directories_of_one_name_are_two_models(tmp_path: Path) -> None:
+    folders = [restless_model(tmp_path / parent / "mine", window=64) for parent in "ab"]
+    models = Models([str(folder) for folder in folders], "numpy")
+    assert [facts["name"] for facts in models.facts()][:2] == ["mine", "mine (2)"]
+    assert models.composer("mine (2)") is not models.composer("mine")
+
+
+# Single notes
+
+
+def edits(client: TestClient, piece: Any, *changes: Any) -> Response:
+    wish = {"changes": [{"note": note, "to": to} for note, to in changes], "seen": piece["mark"]}
+    return client.post(f"/api/pieces/{piece['id']}/edit", json=wish)
+
+
+def test_a_note_is_deleted_another_moved_and_undo_brings_both_back(client: TestClient) -> None:
+    piece = uploaded(client)
+    before = piece["version"]["notes"]
+    moved = [before[3][0] + 40, before[3][1] + 40, before[3][2] + 2, before[3][3]]
+    after = edits(client, piece, (before[0][:4], None), (before[3][:4], moved)).json()
+    assert (after["version"]["kind"], after["version"]["prompt_ms"]) == ("edit", piece["version"]["prompt_ms"])
+    assert [note[:4] for note in after["version"]["notes"]] == sorted([note[:4] for note in [*before[1:3], *before[4:]]] + [moved])
+    assert client.post(f"/api/pieces/{piece['id']}/undo").json()["version"]["notes"] == before
+    assert client.post(f"/api/pieces/{piece['id']}/redo").json()["version"]["notes"] == after["version"]["notes"]
+
+
+def test_who_made_a_note_does_not_change_when_it_is_moved(client: TestClient) -> None:
+    said = composed(client, piece=uploaded(client)["id"], seed=5)
+    piece = said[-1]["piece"]
+    note = next(row for row in whole(client, piece["id"])["version"]["notes"] if row[5] == COMPOSED)
+    moved = [note[0] + 1, note[1] + 1, note[2], note[3]]
+    after = edits(client, piece, (note[:4], moved)).json()
+    assert [row[5] for row in after["version"]["notes"] if row[:4] == moved] == [COMPOSED]
+    assert [version["kind"] for version in after["history"]] == ["midi", "again", "edit"]
+
+
+def test_an_edit_of_what_is_not_there_changes_nothing(client: TestClient) -> None:
+    piece = uploaded(client)
+    assert problem(edits(client, piece, ([1, 2, 60, 64], None))) == (409, "changed")
+    assert problem(edits(client, piece, *[(note[:4], None) for note in piece["version"]["notes"]])) == (422, "last_note")
+    bad = [([0, 1, 60, 64], [5, 5, 60, 64]), ([0, 1, 60, 64], [0, 1, 128, 64]), ([0, 1, 60, 64], [-1, 1, 60, 64])]
+    assert [problem(edits(client, piece, change)) for change in bad] == 3 * [(422, "bad_value")]
+    other = {**piece, "mark": "999999"}
+    assert problem(edits(client, other, (piece["version"]["notes"][0][:4], None))) == (409, "changed")
+    assert whole(client, piece["id"])["history"] == piece["history"]
+
+
+# Files to take away
+
+
+def test_sound_is_sent_while_it_is_made(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block by block, in both kinds: the whole of a long piece is never held, and a visitor who goes away has no more made."""
+    piece = uploaded(client)
+    at = f"/api/pieces/{piece['id']}/download"
+    assert client.get(f"{at}/wav").content == b"".join(render.wav_stream(preludio.read_midi(midi())).chunks)
+    sound, rate = soundfile.read(io.BytesIO(client.get(f"{at}/mp3").content))
+    written = render.synthesise(preludio.read_midi(midi()))
+    assert rate == render.SAMPLE_RATE
+    assert len(written) <= len(sound) < len(written) + 4000
+    loud = [float(np.sqrt(np.mean(np.square(each[:, 0])))) for each in (sound, written)]
+    assert loud[0] == pytest.approx(loud[1], rel=0.05)
+    made: list[int] = []
+
+    def silent_blocks(*_: object, **__: object) -> Iterator[np.ndarray]:
+        for n in range(99):
+            made.append(n)
+            yield np.zeros((64, 2), np.float32)
+
+    monkeypatch.setattr("preludio.render.wav.blocks", silent_blocks)
+    stream = render.wav_stream(preludio.read_midi(midi())).chunks
+    next(stream)
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]
+    assert made == [0]
+
+
+def test_whether_a_file_can_be_had_is_known_before_it_is_asked_for(client: TestClient) -> None:
+    piece = uploaded(client, "Otoño.mid")
+    for kind in ("mid", "wav", "mp3", "svg", "png"):
+        answer = client.head(f"/api/pieces/{piece['id']}/download/{kind}")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-disposition"] == f"attachment; filename*=utf-8''Oto%C3%B1o.{kind}"
+    gone = client.head("/api/pieces/nonesuch/download/wav")
+    assert (gone.status_code, gone.headers["x-preludio-code"]) == (404, "gone")
+
+
+# Whoever goes away, and comes back
+
+
+def test_work_goes_on_while_anybody_listens_and_is_stopped_by_whoever_wants(monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    from preludio.studio import turns as module
+
+    monkeypatch.setattr(module, "GRACE_SECONDS", 0.1)
+
+    async def told() -> list[bool]:
+        turns = Turns(2, lambda error: {"event": "error", "code": str(error)})
+
+        def work(tell: Tell, stop: threading.Event) -> None:
+            tell({"event": "started", "piece": {"id": "x"}})
+            stop.wait(20)
+
+        reloaded, closed = turns.enter(work), turns.enter(work)
+        await asyncio.sleep(0.05)
+        for ticket in (reloaded, closed):
+            turns.left(ticket)
+        queue = reloaded.follow()  # within the time
+        await asyncio.sleep(0.2)
+        seen = [closed.stop.is_set(), reloaded.stop.is_set()]
+        reloaded.followers.discard(queue)
+        turns.look_after(reloaded)
+        await asyncio.sleep(0.2)
+        seen.append(reloaded.stop.is_set())
+        turns.close()
+        return seen
+
+    assert asyncio.run(told()) == [True, False, True]
+
+
+# Pages
+
+
+@pytest.mark.parametrize(
+    ("language", "words"), [("es-MX,en;q=0.5", "En esta dirección no hay nada."), ("de, en", "There is nothing at this address.")]
+)
+def test_a_wrong_address_gets_a_page_in_a_browser_and_json_in_a_program(client: TestClient, language: str, words: str) -> None:
+    browser = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8", "accept-language": language}
+    for path in ("/nonesuch", "/api/nonesuch", "/api/pieces/nonesuch", "/static/none.js"):
+        page = client.get(path, headers=browser)
+        assert (page.status_code, page.headers["content-type"]) == (404, "text/html; charset=utf-8")
+        assert words in page.text
+        assert 'href="/"' in page.text
+        assert problem(client.get(path)) == (404, "gone")
+    refused = client.get("/", headers=browser | {"host": "evil.example"})
+    assert (refused.status_code, refused.headers["content-type"]) == (421, "text/html; charset=utf-8")
+    assert HEADERS.items() <= dict(refused.headers).items()
+
+
+def test_the_page_can_be_installed(client: TestClient) -> None:
+    manifest = client.get("/manifest.webmanifest")
+    assert manifest.headers["content-type"] == "application/manifest+json"
+    for icon in manifest.json()["icons"]:
+        assert client.get(icon["src"]).status_code == 200
+    worker = client.get("/service-worker.js")
+    assert worker.headers["content-type"].startswith("text/javascript")
+    files = json.loads(worker.text.split("\n")[1].removeprefix("const FILES = ").removesuffix(";"))
+    assert {f"/static/js/{path.name}" for path in STATIC.glob("js/*.js")} <= set(files)
+    for path in files:
+        assert client.get(path).status_code == 200

@@ -45,11 +45,11 @@ def posted(server: Server, path: str, data: bytes, kind: str) -> list[bytes]:
 
 def ready(page: Page) -> None:
     """A piece, its menu and its numbers."""
-    page.evaluate("() => { document.getElementById('keep').open = true; document.querySelector('.more').open = true; }")
+    page.evaluate("() => { document.getElementById('download').open = true; document.querySelector('.more').open = true; }")
 
 
 def a_loop(page: Page) -> None:
-    page.evaluate("() => { document.getElementById('keep').open = false; document.querySelector('.more').open = false; }")
+    page.evaluate("() => { document.getElementById('download').open = false; document.querySelector('.more').open = false; }")
     page.evaluate("() => { preludio.player.setLoop(true); preludio.player.setRegion({ from: 2000, to: 5000 }); }")
     until(page, "!document.getElementById('loop-all').hidden")
 
@@ -58,7 +58,20 @@ def a_loop_of_all(page: Page) -> None:
     page.locator("#loop-all").press("Enter")
 
 
+def editing(page: Page) -> None:
+    """With falling notes, and the menu of the piece."""
+    page.locator("#edit").press("Enter")
+    page.locator("#falling-on").press("Enter")
+    page.evaluate("() => { preludio.editing.chosen = preludio.player.notes[3]; document.getElementById('piece-menu').open = true; }")
+    until(page, "preludio.editing.on && preludio.falling.on")
+
+
+def shortcuts(page: Page) -> None:
+    page.evaluate("() => { document.getElementById('piece-menu').open = false; document.getElementById('shortcuts').showModal(); }")
+
+
 def from_a_file(page: Page) -> None:
+    page.evaluate("() => { document.getElementById('shortcuts').close(); preludio.editing.turn(false); }")
     choose(page, "begin", "file")
 
 
@@ -68,7 +81,7 @@ def from_a_theme(page: Page) -> None:
 
 def counting_in(page: Page) -> None:
     choose(page, "begin", "play")
-    page.select_option("#tempo", "60")
+    page.fill("#tempo", "60")
     page.locator("#record").press("Enter")
     until(page, "!document.getElementById('count').hidden")
 
@@ -103,7 +116,8 @@ def none_found(page: Page) -> None:
 
 
 STATES: list[Callable[[Page], None]] = [
-    ready, a_loop, a_loop_of_all, from_a_file, from_a_theme, counting_in, nothing_played, duet, offline, my_pieces, none_found
+    ready, a_loop, a_loop_of_all, editing, shortcuts, from_a_file, from_a_theme, counting_in, nothing_played, duet, offline, my_pieces,
+    none_found,
 ]  # fmt: skip
 
 

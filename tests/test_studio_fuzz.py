@@ -22,6 +22,7 @@ pytest.importorskip("fastapi", reason="needs preludio[studio]")
 from fastapi.testclient import TestClient  # noqa: E402
 
 from preludio.studio import create_app  # noqa: E402
+from preludio.studio.models import Models  # noqa: E402
 from preludio.studio.store import Store  # noqa: E402
 
 HERE = "http://127.0.0.1:7388"
@@ -49,9 +50,9 @@ def aimed(case: Any, there: bool, known: dict[str, Any]) -> Any:
 
 def test_no_request_is_a_fault_of_ours(tmp_path: Path) -> None:
     """Half of those that name a piece name one that is there."""
-    composer = preludio.Composer.from_pretrained(restless_model(tmp_path / "model", window=64), "numpy")
+    models = Models([str(restless_model(tmp_path / "model", window=64))], "numpy")
     store = Store(tmp_path / "studio.db")
-    app = create_app(composer, store, slots=1)
+    app = create_app(models, store, slots=1)
     tune = preludio.write_midi(Performance([(i * 250, i * 250 + 200, 60 + i, 70) for i in range(8)]))
     with TestClient(app, base_url=HERE) as client:
         piece = client.post("/api/pieces/midi", content=tune).json()

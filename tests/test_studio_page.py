@@ -47,7 +47,7 @@ def test_one_click_composes_and_it_sounds_while_it_is_composed(visit: Open, serv
     page.click("#compose")  # now Stop
     until(page, "!preludio.composing.on && preludio.piece.version")
     assert {tuple(note) for note in shown(page)} <= {tuple(note) for note in stored(server, page)}
-    until(page, "document.getElementById('status').textContent.includes('Broken off')")
+    until(page, "document.getElementById('status').textContent.includes('Stopped at')")
     going_round(page)
     page.click("#play")  # now Pause
     assert not page.evaluate("() => preludio.player.playing")
@@ -306,7 +306,7 @@ def test_counting_in_is_seen_and_nothing_played_keeps_nothing(visit: Open) -> No
     page = visit()
     before = len(server_pieces(page))
     choose(page, "begin", "play")
-    page.select_option("#tempo", "60")  # four seconds
+    page.fill("#tempo", "60")  # four seconds
     page.click("#record")
     until(page, "!document.getElementById('count').hidden")
     page.click("#record")
@@ -333,7 +333,7 @@ def test_pieces_are_found_starred_renamed_deleted_and_brought_back(visit: Open) 
     page.locator("#notices button").click()
     until(page, "preludio.piece?.title === 'Lluvia de otoño'")
     with page.expect_download() as downloading:
-        page.click("#keep summary")
+        page.click("#download summary")
         page.click("[data-format=mid]")
     assert downloading.value.suggested_filename == "Lluvia de otoño.mid"
     assert len(preludio.read_midi(downloading.value.path())) == len(shown(page))
@@ -368,7 +368,7 @@ def test_everything_can_be_done_by_the_keyboard(visit: Open) -> None:
         "again",
         "compose",
         "begin",
-        "mood",
+        "surprise",
     }
     assert wanted | {"length", "takes", "duet"} <= reached
     page.locator('.key[data-pitch="60"]').focus()

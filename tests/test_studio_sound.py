@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import bisect
 import itertools
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,8 +78,8 @@ def opened(visit: Open, performance: Performance, **options: Any) -> Page:
     """The studio with a piece, its recordings there."""
     page = visit(script=RECORD, **options)
     dropped(page, preludio.write_midi(performance))
-    until(page, "preludio.piece?.kind === 'midi' && preludio.sampler.keysUp.size === 30")
-    until(page, "!preludio.sampler.loading.size")
+    until(page, "preludio.piece?.kind === 'midi' && preludio.sampler.recordings.keysUp.size === 30")
+    until(page, "!preludio.sampler.recordings.loading.size")
     return page
 
 
@@ -276,3 +277,123 @@ def test_keys_that_a_person_lets_go_are_heard_too(visit: Open) -> None:
     lengths = page.evaluate("() => sources.map((source) => source.seconds)")
     assert sum(seconds < NOISE_SECONDS for seconds in lengths) == 1
     assert page.evaluate("() => preludio.hands.held.size") == 1  # the pedal holds the string
+
+
+# Sixty keys at once, each as loud as can be, and what comes to the loudspeaker: its peak, and how many samples in a row lie at it.
+CROWD = """async (withWorklet) => {
+  const { Sampler } = await import("/static/js/sampler.js");
+  const context = new OfflineAudioContext(2, 44100 * 2, 44100);
+  if (!withWorklet) Object.defineProperty(context, "audioWorklet", { value: undefined });
+  const piano = new Sampler(context);
+  await piano.prepare();
+  for (let pitch = 30; pitch < 90; pitch += 1) await piano.want(pitch, 127);
+  for (let pitch = 30; pitch < 90; pitch += 1) piano.strike(pitch, 127, 0.1);
+  const rendered = await context.startRendering();
+  const result = { peak: 0, flat: 0, before: piano.limiter.constructor.name };
+  for (let channel = 0; channel < 2; channel += 1) {
+    const samples = rendered.getChannelData(channel).map(Math.abs);
+    result.peak = samples.reduce((a, b) => Math.max(a, b), result.peak);
+    let run = 0;
+    for (let i = 1; i < samples.length; i += 1) {
+      run = samples[i] > 0.5 && samples[i] === samples[i - 1] ? run + 1 : 0;
+      result.flat = Math.max(result.flat, run);
+    }
+  }
+  return result;
+}"""
+
+
+def test_sixty_keys_at_127_do_not_go_over_full_scale(visit: Open) -> None:
+    """Nor are they clipped, which is what kept them from it before. Where a browser has no place for the limiter, they are bounded too."""
+    page = visit()
+    limited = page.evaluate(CROWD, True)
+    assert limited["before"] == "AudioWorkletNode"
+    assert 0.5 < limited["peak"] <= 10 ** (-1 / 20)
+    assert limited["flat"] < 2
+    bounded = page.evaluate(CROWD, False)
+    assert bounded["before"] == "DynamicsCompressorNode"
+    assert 0.5 < bounded["peak"] <= 1
+
+
+def test_soft_music_passes_the_limiter_as_it_is(visit: Open) -> None:
+    """Six milliseconds later, and to the bit."""
+    page = visit()
+    difference = page.evaluate(
+        """async () => {
+          const context = new OfflineAudioContext(2, 44100, 44100);
+          await context.audioWorklet.addModule("/static/js/limiter.js");
+          const noise = Float32Array.from({ length: 44100 }, (_, i) => 0.8 * Math.sin(i * i * 1e-4));
+          const buffer = context.createBuffer(2, 44100, 44100);
+          buffer.copyToChannel(noise, 0);
+          buffer.copyToChannel(noise, 1);
+          const source = new AudioBufferSourceNode(context, { buffer });
+          const how = { outputChannelCount: [2], channelCount: 2, channelCountMode: "explicit" };
+          source.connect(new AudioWorkletNode(context, "limiter", how)).connect(context.destination);
+          source.start();
+          const out = (await context.startRendering()).getChannelData(1);
+          return out.slice(256).reduce((most, sample, i) => Math.max(most, Math.abs(sample - noise[i])), 0);
+        }"""
+    )
+    assert difference == 0
+
+
+def test_the_first_note_asks_for_its_recording_first(visit: Open) -> None:
+    """It once waited behind fifty others, and sounded as a far key slowed down or sped up."""
+    page = visit(script=RECORD)
+    asked: list[str] = []
+
+    def slowly(route: Any) -> None:
+        asked.append(route.request.url.rpartition("/")[2])
+        time.sleep(0.03)
+        route.continue_()
+
+    page.route("**/piano/*.ogg", slowly)
+    tune = [(0, 400, 96, LEAST_VELOCITY), (500, 900, 24, LEAST_VELOCITY), (1000, 1400, 27, LEAST_VELOCITY)]
+    dropped(page, preludio.write_midi(Performance(tune)))
+    until(page, "preludio.piece?.kind === 'midi'")
+    until(page, "!preludio.sampler.recordings.loading.size")
+    asked.clear()
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    page.click("#play")
+    until(page, "sources.length >= 2")
+    assert page.evaluate("() => sources[0].rate") == 1  # its own recording
+    files = [f"{pitch:03}-077.ogg" for pitch in (96, 24, 27)]
+    places = [asked.index(name) for name in files]
+    assert places == sorted(places)
+    assert places[-1] < 8
+
+
+def metrics(session: Any) -> dict[str, float]:
+    session.send("HeapProfiler.collectGarbage")
+    found = {metric["name"]: metric["value"] for metric in session.send("Performance.getMetrics")["metrics"]}
+    return {name: found[name] for name in ("AudioHandlers", "JSHeapUsedSize", "Nodes", "JSEventListeners")}
+
+
+ANOTHER = """async (number) => {
+  const { player } = preludio;
+  player.pause();
+  const notes = Array.from({ length: 40 }, (_, i) => [i * 10, i * 10 + 200, 40 + ((i * 7 + number) % 50), 77, i * 10 + 200, 1]);
+  preludio.show({ id: `piece-${number}`, version: { notes, prompt_ms: 0, from_ms: 0 }, history: [], choosing: [], finished: true });
+  await player.play(0);
+  await new Promise((done) => setTimeout(done, 700));
+}"""
+
+
+def test_memory_does_not_grow_with_the_pieces_one_listens_to(visit: Open) -> None:
+    """Fifty pieces, played to their ends: as many audio nodes, elements and listeners after the last as after the tenth."""
+    page = visit()
+    until(page, "!preludio.sampler.recordings.loading.size")
+    page.evaluate("() => { preludio.begin.follow = () => {}; preludio.following.look = () => {}; }")  # the store does not know them
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+    after: list[dict[str, float]] = []
+    for number in range(50):
+        page.evaluate(ANOTHER, number)
+        if number in (9, 49):
+            page.wait_for_timeout(13_000)  # what rings may ring out
+            after.append(metrics(session))
+    for name, before in after[0].items():
+        assert after[1][name] <= 1.1 * before + 20, (name, after)
+    assert page.evaluate("() => preludio.sampler.recordings.bytes") <= 200e6
+    assert page.evaluate("() => preludio.sampler.voices.size") == 0

@@ -77,7 +77,8 @@ def test_who_looks_on_hears_every_note_to_the_end(server: Server) -> None:
     assert [event["event"] for event in streamed(server, f"/api/pieces/{piece}/follow")] == ["piece"]
 
 
-def test_whoever_asks_for_the_work_can_leave_and_those_who_look_on_see_its_end(server: Server) -> None:
+def test_whoever_asks_for_the_work_can_leave_and_it_goes_on_while_others_look_on(server: Server) -> None:
+    """Until one of them stops it, for all."""
     composing = streamed(server, "/api/compose", {"seconds": 600})
     piece = next(event["piece"]["id"] for event in composing if event["event"] == "started")
     looking = streamed(server, f"/api/pieces/{piece}/follow")
@@ -88,7 +89,13 @@ def test_whoever_asks_for_the_work_can_leave_and_those_who_look_on_see_its_end(s
     again = streamed(server, f"/api/pieces/{piece}/follow")
     next(again)
     composing.close()  # type: ignore[attr-defined]
+    for _ in range(5):
+        assert next(again)["event"] == "notes"
+    request = urllib.request.Request(f"{server.address}/api/pieces/{piece}/stop", method="POST")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert answer.status == 204
     assert all(event["event"] == "notes" for event in again)  # and ends by itself
+    assert not asked(server, f"/api/pieces/{piece}", method="GET")["finished"]
 
 
 def test_what_was_changed_meanwhile_is_not_overwritten(server: Server) -> None:

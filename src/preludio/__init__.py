@@ -1,9 +1,9 @@
 """Preludio composes expressive piano music on an ordinary laptop: MIDI in, music out.
 
-    import preludio
-    composer = preludio.Composer.from_pretrained()
-    piece = composer.compose(prompt=preludio.read_midi("in.mid"), seconds=60, seed=7)
-    preludio.write_midi(piece, "out.mid")
+import preludio
+composer = preludio.Composer.from_pretrained()
+piece = composer.compose(prompt=preludio.read_midi("in.mid"), seconds=60, seed=7)
+preludio.write_midi(piece, "out.mid")
 """
 
 from __future__ import annotations

@@ -166,6 +166,17 @@ def load(model: str | os.PathLike[str] = DEFAULT_MODEL) -> Checkpoint:
     return Checkpoint(config, arrays, card.get("about", {}))
 
 
+def describe(model: str | os.PathLike[str] = DEFAULT_MODEL) -> tuple[ModelConfig, Mapping[str, Any]]:
+    """What a model's card says, without reading its weights: its shape, and what its makers say of it.
+
+    Raises:
+        CheckpointError: unknown name, or a damaged card, or one for another vocabulary.
+    """
+    card_path = find(model) / CARD_FILE
+    card = _read_card(card_path)
+    return _config_of(card, card_path), card.get("about", {})
+
+
 def bundled_models() -> list[str]:
     """Names of the models that come with the package."""
     return sorted(path.parent.name for path in BUNDLED.glob(f"*/{CARD_FILE}"))

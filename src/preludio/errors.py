@@ -4,7 +4,16 @@ Everything here is the user's fault or the world's (a missing file, a full disk)
 """
 
 
-class PreludioError(Exception):
+class _Located(Exception):
+    """A text about a file: `place` names the file ("" if the text is about none, or names it itself), `reason` is the rest."""
+
+    def __init__(self, reason: str, place: str = "") -> None:
+        super().__init__(f"{place}: {reason}" if place else reason)
+        self.reason = reason
+        self.place = place
+
+
+class PreludioError(_Located):
     """Base of all errors that the command line prints as one line, exiting with code 2."""
 
 
@@ -40,5 +49,12 @@ class OutputError(PreludioError):
     """A file that cannot be written."""
 
 
-class PreludioWarning(UserWarning):
+class PreludioWarning(_Located, UserWarning):
     """Something in the input was repaired or left out; the text says what."""
+
+
+class RemarkWarning(PreludioWarning):
+    """Nothing is wrong with the file, but something should be known of it: a pedal that is left out or never lifted, a long silence.
+
+    Most recordings of a grand piano have such.
+    """

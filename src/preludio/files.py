@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,6 +24,47 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield beside
         _sync(beside)
         beside.replace(target)
+
+
+@contextmanager
+def unfinished(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a new empty file beside `path`; on leaving it is removed, unless `place` has put it somewhere.
+
+    Raises:
+        OutputError: as `replacing`.
+    """
+    with _beside(path) as (beside, _):
+        yield beside
+
+
+def place(files: Mapping[Path, Path], may_replace: Callable[[Path], bool]) -> bool:
+    """Renames each finished file to its place, all or none; False, and nothing done, if a place is taken.
+
+    A place is taken by anything, a folder or a broken link too, unless `may_replace` says that it may be replaced. What is free is
+    reserved by creating it, which only one of several programs can: none replaces the other's files.
+    """
+    reserved: list[Path] = []
+    try:
+        for target in files.values():
+            if not (os.path.lexists(target) and may_replace(target)):
+                os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+                reserved.append(target)
+        for source, target in files.items():
+            _sync(source)
+            source.replace(target)
+    except BaseException as error:
+        _clear_empty(reserved)
+        if isinstance(error, FileExistsError):
+            return False
+        raise
+    return True
+
+
+def _clear_empty(reserved: Iterable[Path]) -> None:
+    for path in reserved:
+        with suppress(OSError):
+            if not path.stat().st_size:
+                path.unlink()
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:

@@ -23,6 +23,9 @@ N_VELOCITY_BINS = 32
 VELOCITY_BIN_WIDTH = 128 // N_VELOCITY_BINS
 MAX_MS = 2**31 // 1000 * 1000  # times are int32. A whole step, so rounding stays inside; 24 days
 
+PIANO_KEYS = 21, 108  # A0 to C8
+LOWEST_AUDIBLE_MS, HIGHEST_AUDIBLE_MS = 12_000, 4_000
+
 Notes = npt.NDArray[np.void]
 Pedals = npt.NDArray[np.int32]
 
@@ -32,7 +35,8 @@ class Performance:
 
     Attributes:
         notes: structured array of dtype `NOTE`, sorted by onset, then pitch (then offset, velocity).
-        pedals: int32 array of shape (n, 2): `[down_ms, up_ms)`, sorted, not overlapping.
+        pedals: int32 array of shape (n, 2): `[down_ms, up_ms)`, sorted, not overlapping. Where one ends as the next begins, the pedal was
+            lifted and pressed again at that instant: what it held is damped.
     """
 
     __slots__ = ("notes", "pedals")
@@ -169,13 +173,13 @@ def _pedal_array(pedals: Any) -> Pedals:
 
 
 def _merged(pedals: Pedals) -> Pedals:
-    """Sorted, empty intervals dropped, overlapping and touching ones joined."""
+    """Sorted, empty intervals dropped, overlapping ones joined. Touching ones stay apart: rounding may have closed the gap between them."""
     pedals = pedals[pedals[:, 1] > pedals[:, 0]]
     pedals = pedals[np.argsort(pedals[:, 0], kind="stable")]
     if len(pedals) < 2:
         return pedals
     ups = np.maximum.accumulate(pedals[:, 1])
-    starts = np.concatenate([[True], pedals[1:, 0] > ups[:-1]])
+    starts = np.concatenate([[True], pedals[1:, 0] >= ups[:-1]])
     ends = np.concatenate([starts[1:], [True]])
     return np.stack([pedals[starts, 0], ups[ends]], axis=1)
 
@@ -186,22 +190,39 @@ def _frozen(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def sustain(performance: Performance) -> Performance:
-    """The pedal resolved into longer notes; the result has no pedals.
+    """The pedal and shared keys resolved into longer notes; the result has no pedals.
 
-    A note whose key goes up while the pedal is down sounds until the pedal goes up or the same pitch is struck again, whichever is
-    first. Of events at one instant, key-up comes before the pedal and the pedal before key-down: a key released at the very instant of
-    pedal-down is not caught.
+    A key that several notes hold at once (two hands, two tracks) goes up when the last of them ends, so none ends before an earlier one
+    of its key. A note whose key goes up while the pedal is down sounds until the pedal goes up or the same pitch is struck again,
+    whichever is first. Of events at one instant, key-up comes before the pedal and the pedal before key-down: a key released at the
+    very instant of pedal-down is not caught.
     """
     notes = performance.notes
     return Performance(pack_notes(notes["onset_ms"], sounding_until_ms(performance), notes["pitch"], notes["velocity"]))
 
 
 def sounding_until_ms(performance: Performance) -> npt.NDArray[np.int32]:
-    """For each note when it falls silent, the pedal resolved as `sustain` says."""
+    """For each note when it falls silent, the pedal and shared keys resolved as `sustain` says."""
     by_key = _by_key(performance.notes)
     result = np.empty(len(by_key), dtype=np.int32)
     result[by_key] = _sustained(performance, by_key).offset_ms
     return result
+
+
+def end_of_sound_ms(performance: Performance) -> int:
+    """Where the music ends: the last key goes up, or what the pedal holds after that has died away (see `audible_ms`). 0 without notes."""
+    notes = performance.notes
+    if not len(notes):
+        return 0
+    until_ms = np.minimum(sounding_until_ms(performance), notes["onset_ms"].astype(np.int64) + audible_ms(notes["pitch"]))
+    return int(np.maximum(until_ms, notes["offset_ms"]).max())
+
+
+def audible_ms(pitch: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
+    """How long a string that is not damped can be heard: 12 s for the lowest key of a piano, 4 s for the highest."""
+    lowest, highest = PIANO_KEYS
+    key = np.clip(pitch.astype(np.int64), lowest, highest) - lowest
+    return LOWEST_AUDIBLE_MS - key * (LOWEST_AUDIBLE_MS - HIGHEST_AUDIBLE_MS) // (highest - lowest)
 
 
 def _by_key(notes: Notes) -> npt.NDArray[np.intp]:
@@ -213,13 +234,25 @@ def _sustained(performance: Performance, by_key: npt.NDArray[np.intp]) -> Column
     """The notes by key, lengthened."""
     notes, pedals = columns(performance.notes), performance.pedals
     keys = notes.at(by_key)
+    held = _held(keys)
     if not len(pedals):
-        return keys
+        return held
+    if held is not keys:
+        notes.offset_ms[by_key] = held.offset_ms
     # The last pedal that was down strictly before the key went up, if it is still down. In the order of time, for speed.
     pedal = np.searchsorted(np.ascontiguousarray(pedals[:, 0]), notes.offset_ms, side="left")
     pedal_up_ms = np.concatenate([np.zeros(1, np.int32), pedals[:, 1]])[pedal]
-    until_ms = np.minimum(pedal_up_ms[by_key], _next_strike(keys.onset_ms, keys.pitch, MAX_MS))
-    return keys._replace(offset_ms=np.maximum(keys.offset_ms, until_ms))
+    until_ms = np.minimum(pedal_up_ms[by_key], _next_strike(held.onset_ms, held.pitch, MAX_MS))
+    return held._replace(offset_ms=np.maximum(held.offset_ms, until_ms))
+
+
+def _held(keys: Columns) -> Columns:
+    """Notes by key with the ends that their keys have: a key goes up with the last of the notes that hold it."""
+    earlier = (keys.offset_ms[1:] < keys.offset_ms[:-1]) & (keys.pitch[1:] == keys.pitch[:-1])
+    if not earlier.any():
+        return keys
+    latest = np.maximum.accumulate(keys.pitch.astype(np.int64) << 32 | keys.offset_ms)  # keys rise, so one running maximum serves all
+    return keys._replace(offset_ms=(latest & 0xFFFFFFFF).astype(np.int32))
 
 
 def _next_strike(onset: npt.NDArray[np.int32], pitch: npt.NDArray[np.uint8], never: int) -> npt.NDArray[np.int32]:
@@ -241,10 +274,11 @@ def quantise(performance: Performance) -> Performance:
     """On the grid of the vocabulary: 10 ms steps, 32 velocities, one note per key at a time. Idempotent.
 
     Absolute times are rounded (half up), so an onset moves by at most 5 ms however long the piece. Two strikes of one key on one
-    step become one note, with the later end and the greater velocity. A strike ends the note that still sounds on its key. Each note
-    lasts at least one step. A velocity becomes the middle of its bin (at most 2 away). Pedals are rounded too.
+    step become one note, with the later end and the greater velocity. A strike ends the note that still sounds on its key, and the new
+    note lasts until the last of both ends. Each note lasts at least one step. A velocity becomes the middle of its bin (at most 2 away).
+    Pedals are rounded too.
     """
-    strikes = _strikes(columns(performance.notes).at(_by_key(performance.notes)))
+    strikes = _strikes(_held(columns(performance.notes).at(_by_key(performance.notes))))
     velocity = bin_velocity(strikes.velocity_bin)
     notes = pack_notes(strikes.onset_step * STEP_MS, strikes.offset_step * STEP_MS, strikes.pitch, velocity)
     return Performance(notes, to_steps(performance.pedals) * STEP_MS)

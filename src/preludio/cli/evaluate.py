@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from preludio.cli.output import AsJson, progress_bar, say_result
+from preludio.cli.sampling import MinP, StrikeTopP, Temperature, TopK, TopP
+from preludio.sampling_options import SamplingOptions
 
 if TYPE_CHECKING:
     from preludio.evaluate import Likelihood, Pieces
@@ -39,10 +41,11 @@ def evaluate(  # its parameters are the command's options
     prompt_seconds: Annotated[float, typer.Option(metavar="S", help=f"{ForMusic}of each prompt.")] = 15.0,
     long: Annotated[int, typer.Option(metavar="N", help=f"{ForMusic}long pieces, whose last quarter is held against the first.")] = 8,
     long_seconds: Annotated[float, typer.Option(metavar="S", help=f"{ForMusic}of each long piece.")] = 240.0,
-    temperature: Annotated[float, typer.Option(metavar="T", help=f"{ForMusic}as of compose.")] = 1.0,
-    top_k: Annotated[int, typer.Option(metavar="K", help=f"{ForMusic}as of compose.")] = 0,
-    top_p: Annotated[float, typer.Option(metavar="P", help=f"{ForMusic}as of compose.")] = 1.0,
-    min_p: Annotated[float, typer.Option(metavar="M", help=f"{ForMusic}as of compose.")] = 0.0,
+    temperature: Temperature = SamplingOptions.temperature,
+    top_k: TopK = SamplingOptions.top_k,
+    top_p: TopP = SamplingOptions.top_p,
+    min_p: MinP = SamplingOptions.min_p,
+    strike_top_p: StrikeTopP = SamplingOptions.strike_top_p,
     as_json: AsJson = False,
 ) -> None:
     """How well a model predicts real music: nats a token, a note, bits a second, by the papers' protocol and with a sliding context.
@@ -51,9 +54,9 @@ def evaluate(  # its parameters are the command's options
     """
     if music:
         from preludio.cli.music import evaluate_music
-        from preludio.evaluate.music import Sampling, Settings
+        from preludio.evaluate.music import Settings
 
-        sampling = Sampling(temperature, top_k, top_p, min_p)
+        sampling = SamplingOptions(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, strike_top_p=strike_top_p)
         settings = Settings(prompts, takes, from_nothing, long, seconds, prompt_seconds, long_seconds, seed, sampling)
         evaluate_music(data, split, model, engine, out, settings, processes, as_json)
     else:

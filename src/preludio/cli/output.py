@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from preludio.errors import OutputError, PreludioWarning
+from preludio.errors import OutputError, PreludioWarning, RemarkWarning
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
@@ -46,6 +46,11 @@ def say_line(text: str) -> None:
         raise OutputError(f"cannot print the result: {error.strerror}; send stdout elsewhere") from None
 
 
+def say_note(text: str) -> None:
+    """One line on stderr: what was repaired, left out, or done otherwise than asked."""
+    typer.echo(f"preludio: note: {' '.join(text.split())}", err=True)
+
+
 def discard(stream: Any) -> None:
     """Sends what is still in the stream's buffer nowhere: Python would try again at its end, and complain."""
     with Path(os.devnull).open("wb") as nowhere:
@@ -65,10 +70,11 @@ def notes_on_stderr() -> Iterator[None]:
 
         def say(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if issubclass(category, PreludioWarning):
-                typer.echo(f"preludio: note: {' '.join(str(message).split())}", err=True)
+                say_note(str(message))
             else:
                 show(message, category, *place, **more)
 
         warnings.simplefilter("always", PreludioWarning)
+        warnings.simplefilter("ignore", RemarkWarning)  # of single files, of which a corpus has thousands
         warnings.showwarning = say
         yield

@@ -9,6 +9,7 @@ import typer
 
 from preludio.errors import StudioError
 
+MODEL_HELP = "A directory with a model, to choose in the page beside the bundled ones; may be given several times. The first is chosen."
 HOST_HELP = "Listen beyond this machine; visitors then need a token, for whoever reaches the studio can use it."
 
 
@@ -17,7 +18,7 @@ def studio(  # its parameters are the command's options
     host: Annotated[str, typer.Option(metavar="NAME", help=HOST_HELP)] = "127.0.0.1",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the browser.")] = False,
     data: Annotated[Path | None, typer.Option(metavar="DIR", help="Where pieces are kept; else in the user's data folder.")] = None,
-    model: Annotated[str, typer.Option(metavar="NAME|DIR", help="A bundled model, or a directory with one.")] = "small",
+    model: Annotated[list[str] | None, typer.Option(metavar="NAME|DIR", help=MODEL_HELP)] = None,
     engine: Annotated[str, typer.Option(metavar="NAME", help="What computes; preludio compose --help lists them.")] = "auto",
 ) -> None:
     """Open the studio: one page in the browser where you compose, play and shape."""
@@ -32,6 +33,6 @@ def studio(  # its parameters are the command's options
         typer.echo(f"preludio: {text}", err=True)
 
     try:
-        serve(Settings(port, host, not no_browser, data, model, engine), say)
+        serve(Settings(port, host, not no_browser, data, tuple(model or ()), engine), say)
     except KeyboardInterrupt:
         say("the studio is closed; every piece is kept")

@@ -59,7 +59,7 @@ class Composer:
 
     def takes(self, request: Request, *, progress: Progress | None = None) -> list[Piece]:
         """All variations of a request, decoded as one batch; each is a whole piece, the prompt included."""
-        prompt = prepare(request.prompt, request.prompt_seconds, self.engine.config.window)
+        prompt = prepare(request.prompt, request.prompt_seconds, self.engine.config.window, request.keep_silence)
         notes: list[list[Note]] = [[] for _ in range(request.variations)]
         for number, note in self._decide(request, prompt, progress):
             notes[number].append(note)
@@ -71,7 +71,7 @@ class Composer:
         A key that was held where the prompt was cut comes too, with its onset before the cut. The prompt's other notes do not.
         Closing the iterator stops the work.
         """
-        prompt = prepare(request.prompt, request.prompt_seconds, self.engine.config.window)
+        prompt = prepare(request.prompt, request.prompt_seconds, self.engine.config.window, request.keep_silence)
         return self._decide(request, prompt, progress)
 
     def _decide(self, request: Request, prompt: Prompt, progress: Progress | None) -> Iterator[tuple[int, Note]]:

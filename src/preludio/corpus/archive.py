@@ -92,25 +92,25 @@ class Folder:
         """As `Place`."""
         where = f"{self.path}: {name}"
         if escapes(name):
-            raise PreludioError(f"{where}: leads out of the folder; correct the name")
+            raise PreludioError("leads out of the folder; correct the name", where)
         try:
             path = self.path / name
             if not os.path.lexists(path):  # rare: missing, or its name on the disk is not printable
                 path = self.path / self._names().get(name, name)
             return _file_bytes(path, most, where)
         except FileNotFoundError:
-            raise PreludioError(f"{where}: missing; put the file there, or go on without it") from None
+            raise PreludioError("missing; put the file there, or go on without it", where) from None
         except (OSError, ValueError) as error:
-            raise PreludioError(f"{where}: cannot be read ({_reason(error)}); check it and its permissions") from None
+            raise PreludioError(f"cannot be read ({_reason(error)}); check it and its permissions", where) from None
 
 
 def _file_bytes(path: Path, most: int, where: str) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):  # a pipe would wait for its writer, for ever if there is none
-        raise PreludioError(f"{where}: not a file; remove it")
+        raise PreludioError("not a file; remove it", where)
     with path.open("rb") as stream:
         data = stream.read(most + 1)
     if len(data) > most:
-        raise PreludioError(f"{where}: {_too_large(most)}")
+        raise PreludioError(_too_large(most), where)
     return data
 
 
@@ -168,16 +168,17 @@ class Zip:
     def read(self, name: str, most: int) -> bytes:
         """As `Place`."""
         archive, members = self._members()
+        where = f"{self.path}: {name}"
         if name not in members:
-            raise PreludioError(f"{self.path}: {name}: missing; get the whole zip, or go on without it")
+            raise PreludioError("missing; get the whole zip, or go on without it", where)
         fault = _fault(members[name], most)
         if fault:
-            raise PreludioError(f"{self.path}: {name}: {fault}")
+            raise PreludioError(fault, where)
         try:
             with archive.open(members[name]) as stream:
                 return stream.read(most + 1)
         except _ZIP_FAULTS as error:
-            raise PreludioError(f"{self.path}: {name}: damaged ({_reason(error)}); get the zip again") from None
+            raise PreludioError(f"damaged ({_reason(error)}); get the zip again", where) from None
 
     def _members(self) -> tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]:
         if self._opened is None or self._opened[0] != os.getpid():  # a forked process would share the place in the file

@@ -63,22 +63,16 @@ class Examined:
 
 
 def examine(source: Source, entry: Entry, rules: Sequence[Rule]) -> Examined:
-    """One entry; a file that cannot be read is a fact, not an error."""
+    """One entry; a file that cannot be read is a fact, not an error. Reasons do not say where it lies: a report must not depend on that."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", PreludioWarning)
         performance, reasons = _usable(source, entry, rules)
-    reasons = tuple(_without_place(text, source, entry) for text in (*(str(warning.message) for warning in caught), *reasons))
+    reasons = (*(getattr(warning.message, "reason", str(warning.message)) for warning in caught), *reasons)
     if performance is not None:
         return _measured(entry, performance, "; ".join(reasons))
     nothing = np.zeros(128, dtype=np.uint32)
     facts = Facts(entry, fault=reasons[-1], notes="; ".join(reasons[:-1]))
     return Examined(facts, np.empty(0, np.uint16), np.empty(0, LANDMARK), nothing, nothing)
-
-
-def _without_place(text: str, source: Source, entry: Entry) -> str:
-    """What is said of a file, without saying again which one and where: a report must not depend on where the music lies."""
-    before, _, after = text.partition(f"{entry.name}: ")
-    return after if after and before.startswith(str(_place(source))) else text.replace(f"{_place(source)}: ", "")
 
 
 def _place(source: Source) -> Path:
@@ -90,7 +84,7 @@ def _usable(source: Source, entry: Entry, rules: Sequence[Rule]) -> tuple[Perfor
     try:
         performance = source.read(entry)
     except PreludioError as error:
-        return None, (str(error),)
+        return None, (error.reason,)
     if not len(performance):
         return None, ("no notes",)
     return (performance, ()) if entry.split in HELD_OUT else clean(performance, rules)

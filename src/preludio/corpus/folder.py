@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import PurePosixPath
 
 from preludio.corpus.archive import Place
 from preludio.corpus.entry import Entry
-from preludio.errors import MidiError, PreludioWarning
+from preludio.errors import PreludioError
 from preludio.midi import MAX_BYTES, read_midi
 from preludio.performance import Performance
 
-MIDI_SUFFIXES = (".mid", ".midi", ".kar")
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
+ARCHIVE_SUFFIXES = (".zip", ".rar", ".7z", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
 class FolderSource:
@@ -23,11 +23,17 @@ class FolderSource:
         self.place = place
 
     def entries(self) -> list[Entry]:
-        """One for each `.mid`, `.midi` or `.kar`, in capitals or not, sorted by name."""
-        return [Entry(self.kind, name, title=PurePosixPath(name).stem) for name in midi_names(self.place)]
+        """One for each `.mid`, `.midi`, `.kar` or `.rmi`, in capitals or not, sorted by name; and one for each archive in it.
+
+        Archives are not opened, but a report shall name them: there may be music in them.
+        """
+        names = [name for name in self.place.names() if name.lower().endswith(MIDI_SUFFIXES + ARCHIVE_SUFFIXES)]
+        return [Entry(self.kind, name, title=PurePosixPath(name).stem) for name in names]
 
     def read(self, entry: Entry) -> Performance:
         """As `Source`; warns as `read_midi`."""
+        if entry.name.lower().endswith(ARCHIVE_SUFFIXES):
+            raise PreludioError(f"{self.place.path}: {entry.name}: archive inside: it is not opened; unpack it, or name it as a source")
         return read_performance(self.place, entry.name)
 
 
@@ -38,14 +44,4 @@ def midi_names(place: Place) -> list[str]:
 
 def read_performance(place: Place, name: str) -> Performance:
     """A MIDI file of a place; what `read_midi` says of it names the place and the file."""
-    data = place.read(name, MAX_BYTES)
-    where = f"{place.path}: {name}"
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", PreludioWarning)
-        try:
-            performance = read_midi(data)
-        except MidiError as error:
-            raise MidiError(str(error).replace("MIDI data", where, 1)) from None
-    for warning in caught:
-        warnings.warn(str(warning.message).replace("MIDI data", where, 1), warning.category, stacklevel=2)
-    return performance
+    return read_midi(place.read(name, MAX_BYTES), f"{place.path}: {name}")

@@ -62,7 +62,7 @@ class MaestroSource:
         """As `Source`. A file that the table does not name is refused: nobody knows its split."""
         if entry.split is None:
             where = f"{self.place.path}: {self._root}{entry.name}"
-            raise PreludioError(f"{where}: its split is unknown, {self.table} does not name it; put it into a folder of its own to use it")
+            raise PreludioError(f"its split is unknown, {self.table} does not name it; put it into a folder of its own to use it", where)
         return read_performance(self.place, self._root + entry.name)
 
     def _rows(self) -> list[Row]:

@@ -32,6 +32,7 @@ CAUSES = {
     "duplicate": "The same performance twice",
     "missing": "Named by the source, but not there",
     "no notes": "Without notes",
+    "archive inside": "Archives inside, not opened",
     "damaged": "Damaged, or not MIDI",
 } | {rule.name: rule.name.capitalize() for rule in RULES}
 """Why a file was left out -> the heading above its like."""
@@ -196,7 +197,7 @@ def _mended(kept: Kept) -> Iterator[str]:
     """What was said of kept files, counted without its figures."""
     said: dict[str, list[str]] = defaultdict(list)
     for one, _ in kept:
-        for remark in dict.fromkeys(re.sub(r"\d[\d,.]*", "…", remark) for remark in one.notes.split("; ") if remark):
+        for remark in dict.fromkeys(_without_details(remark) for remark in one.notes.split("; ") if remark):
             said[remark].append(one.entry.name)
     yield "<section><h2>What was mended</h2>"
     if said:
@@ -206,6 +207,13 @@ def _mended(kept: Kept) -> Iterator[str]:
     else:
         yield "<p>Nothing.</p>"
     yield "</section>"
+
+
+def _without_details(remark: str) -> str:
+    """Without figures, and without the names of instruments, so that like remarks are counted together."""
+    if "read as piano: " in remark:
+        remark = remark.partition(":")[0]
+    return re.sub(r"\d[\d,.]*", "…", remark)
 
 
 def _footer(manifest: Mapping[str, Any]) -> Iterator[str]:

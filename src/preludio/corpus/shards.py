@@ -68,24 +68,6 @@ class Split:
         """The ids of one piece: a view."""
         return self.ids[self.starts[number] : self.starts[number] + self.lengths[number]]
 
-    def windows(self, rng: np.random.Generator, n: int, length: int) -> Ids:
-        """n random windows of `length` ids, each within one piece: (n, length).
-
-        Every place where a window fits is equally likely; pieces shorter than a window are passed over.
-
-        Raises:
-            ShardError: no piece is so long.
-        """
-        room = np.maximum(self.lengths - length + 1, 0)
-        ends = np.cumsum(room)
-        if not len(ends) or not ends[-1]:
-            raise ShardError(f"no piece of the split has {length} tokens; choose shorter windows")
-        place = rng.integers(0, ends[-1], n)
-        which = np.searchsorted(ends, place, side="right")
-        first = self.starts[which] + place - (ends[which] - room[which])
-        windows: Ids = np.lib.stride_tricks.sliding_window_view(self.ids, length)[first]
-        return windows
-
 
 @dataclass(frozen=True)
 class Shards:
@@ -198,15 +180,3 @@ def write_shards(directory: str | os.PathLike[str], pieces: Iterable[Encoded], o
     manifest["content_hash"] = hashlib.sha256(content).hexdigest()
     write_atomically(folder / MANIFEST, (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode())
     return manifest
-
-
-def verify(shards: Shards) -> None:
-    """Reads everything and compares it with the manifest's hashes.
-
-    Raises:
-        ShardError: a split's bytes are not those that were written.
-    """
-    for name, split in shards.splits.items():
-        digest = hashlib.sha256(np.asarray(split.ids).astype("<u2", copy=False).tobytes()).hexdigest()
-        if digest != shards.manifest["splits"][name]["sha256"]:
-            raise ShardError(f"the {name} split has changed since it was written; {_REMEDY}")

@@ -29,6 +29,6 @@ def open_source(path: str | os.PathLike[str], *, curated: bool = False) -> Sourc
         return source
     if not midi_names(place):
         tokens = next((name for name in place.names() if name.endswith(".npz")), "") if isinstance(place, Folder) else ""
-        remedy = f"name the token file itself: {place.path}/{tokens}" if tokens else "name a folder or zip of .mid, .midi or .kar files"
+        remedy = f"name the token file itself: {place.path}/{tokens}" if tokens else "name a folder or zip of .mid, .midi, .kar, .rmi files"
         raise PreludioError(f"{place.path}: no MIDI file in it; {remedy}")
     return FolderSource(place)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from preludio.tokens import N_KEYS, relations
+from preludio.tokens import relations
 from preludio.tokens.relations import States, Tracker
 
 __all__ = ["Indices", "Rows", "States", "add_related", "part_of"]
@@ -111,4 +111,4 @@ def add_related(logits: Floats, products: Floats, states: States) -> None:
     turned = states.shares[..., relations.TURNS]  # (batch, n, half-lives, class, interval)
     by_interval = products[..., relations.N_SLOT_ROWS :].reshape(*states.shares.shape[:-1], 1, relations.N_CLASSES)
     by_class = (turned * by_interval).sum(axis=(-1, -3))
-    logits[..., : N_KEYS] += by_class[..., np.arange(N_KEYS) % relations.N_CLASSES]
+    logits[..., : relations.N_KEYS] += by_class[..., np.arange(relations.N_KEYS) % relations.N_CLASSES]

@@ -1,4 +1,4 @@
-"""The bytes of one track -> its note and pedal events with absolute ticks, and its tempos.
+"""The bytes of one track -> its notes, the controllers and programs that matter to a piano, with absolute ticks, and its tempos.
 
 An event is `delta [status] data` (SMF, "MTrk chunks"): a delta time of one to four bytes, a status byte unless it is the last one
 again (running status), one or two data bytes below 128. Nearly all bytes of a real file are such *regular* events: a regular
@@ -23,7 +23,7 @@ from preludio.errors import MidiError
 from preludio.midi.plain import Bytes, Ticks, plain_run
 
 MAX_EVENTS = 2_000_000
-"""Note and pedal events of a file: MAESTRO, with its dense pedalling, reaches that in over 17 hours. Bounds the memory."""
+"""Notes, controllers and programs of a file: MAESTRO, with its dense pedalling, reaches that in over 17 hours. Bounds the memory."""
 
 MAX_ODD_EVENTS = 100_000
 """Meta, system and faulty events of a file: they cost microseconds each. Scores with a lyric on every note have some thousands."""
@@ -32,7 +32,11 @@ _BLOCK = 1 << 16  # bytes cut apart at a time: bounds the memory of the pieces
 _WORTHWHILE = 1_024  # bytes: fewer are cut apart sooner than NumPy's functions are called
 _LONGEST = 8  # bytes of a regular event: delta time, status, two data
 
-NOTE_OFF, NOTE_ON, CONTROL, SUSTAIN = 0x80, 0x90, 0xB0, 64
+NOTE_OFF, NOTE_ON, CONTROL, PROGRAM = 0x80, 0x90, 0xB0, 0xC0
+BANK, VOLUME, EXPRESSION, SUSTAIN, SOSTENUTO, SOFT = 0, 7, 11, 64, 66, 67  # controllers (MIDI 1.0, "Controller Numbers")
+ALL_SOUND_OFF, RESET_CONTROLLERS, ALL_NOTES_OFF = 120, 121, 123
+NOTES_OFF = (ALL_SOUND_OFF, *range(ALL_NOTES_OFF, 128))  # 124-127 choose omni and mono modes, and end all notes too
+_KEPT_CONTROLLERS = np.isin(np.arange(256), [BANK, VOLUME, EXPRESSION, SUSTAIN, SOSTENUTO, SOFT, RESET_CONTROLLERS, *NOTES_OFF])
 META, TEMPO, END_OF_TRACK = 0xFF, 0x51, 0x2F
 SYSTEM_DATA = {0xF1: 1, 0xF2: 2, 0xF3: 1}  # data bytes of system messages; they do not belong in a file, so they are passed over
 
@@ -50,6 +54,7 @@ _REGULAR = {  # by how many data bytes an event without status has
 }  # fmt: skip
 _ONE_DATA_BYTE = 0x80  # set in the noted length of events that may have one data byte without a status: their bytes do not show it
 _NOTED_ONE = bytes(length | _ONE_DATA_BYTE for length in range(256))  # a table for bytes.translate
+_PLACEHOLDER = b"\xff"  # no data byte: the event only carries the delta time of a meta or system event
 
 
 @dataclass
@@ -64,18 +69,18 @@ class Budget:
         self.events -= events
         self.odd_events -= odd_events
         if self.events < 0:
-            raise MidiError(f"more than {MAX_EVENTS:,} note and pedal events; split the file")
+            raise MidiError(f"more than {MAX_EVENTS:,} notes and controllers; split the file")
         if self.odd_events < 0:
             raise MidiError(f"more than {MAX_ODD_EVENTS:,} texts, tempos and faulty events; export it again without them")
 
 
 class Events(NamedTuple):
-    """Note and pedal events in the order of the file: columns of equal length."""
+    """Notes, controllers and programs in the order of the file: columns of equal length."""
 
     tick: Ticks  # from the track's beginning, never falling
     status: Bytes  # a note-on of velocity 0 has become a note-off
-    key: Bytes  # pitch, or `SUSTAIN`
-    value: Bytes  # velocity, or the pedal's position
+    key: Bytes  # pitch, or number of the controller; of a program change any number
+    value: Bytes  # velocity, position of the controller, or program
 
     def at(self, chosen: npt.NDArray[Any]) -> Events:
         return Events(*(column[chosen] for column in self))
@@ -93,6 +98,7 @@ class Track:
     end_tick: int  # of the end-of-track event, or of the last readable one
     size: int  # bytes read
     fault: str  # why reading stopped, empty at a proper end of track
+    whole: bool  # no event is cut off at the end
     clipped: int  # data bytes that were over 127
 
 
@@ -121,7 +127,8 @@ def read_track(chunk: memoryview, budget: Budget) -> Track:
     except _DamageError as damage:
         fault = str(damage)
     reader.decode()
-    return Track(joined(reader.parts), reader.tempos, reader.tick, reader.position, fault, reader.clipped)
+    whole = not fault or reader.odd_begins == len(chunk)
+    return Track(joined(reader.parts), reader.tempos, reader.tick, reader.position, fault, whole, reader.clipped)
 
 
 def joined(parts: Sequence[Events]) -> Events:
@@ -136,6 +143,7 @@ class _TrackReader:
     position: int = 0
     ended: bool = False
     clipped: int = 0
+    odd_begins: int = 0  # where the last odd event began
     tempos: list[tuple[int, int]] = field(default_factory=list)
     tick: int = 0  # of the last decoded event
     parts: list[Events] = field(default_factory=list)
@@ -198,7 +206,7 @@ class _TrackReader:
     def take_odd(self) -> None:
         """Takes one event of any kind."""
         self.budget.spend(odd_events=1)
-        start = self.position
+        start = self.odd_begins = self.position
         ticks = self._quantity()
         delta = bytes(self.chunk[start : self.position])
         status = self._peek()
@@ -213,7 +221,7 @@ class _TrackReader:
             raise _DamageError("begins with data that belong to no message")
         data = self._bytes(self._data_bytes)
         self.clipped += sum(byte > 127 for byte in data)
-        if self._events or self._data_bytes == 2:
+        if self._events or self._data_bytes == 2 or status & 0xF0 == PROGRAM:
             self._append(delta + bytes(min(byte, 127) for byte in data), one_data_byte=self._data_bytes == 1)
         else:
             self.tick += ticks
@@ -233,7 +241,7 @@ class _TrackReader:
         tempo = [int.from_bytes(data[:3])] if status == META and kind == TEMPO and len(data) >= 3 else []
         if self._events:
             self._new_tempos += [(len(self._lengths), number) for number in tempo]
-            self._append(delta + b"\0", one_data_byte=True)  # a stand-in: only the delta time matters
+            self._append(delta + _PLACEHOLDER, one_data_byte=True)
         else:
             self.tick += ticks
             self.tempos += [(self.tick, number) for number in tempo]
@@ -275,14 +283,15 @@ class _TrackReader:
         tick = self.tick + np.cumsum(_deltas(raw, end - length, delta_length))
         status = _running(own_status, self._status)
         self.tempos += [(int(tick[place]), tempo) for place, tempo in self._new_tempos]
-        self._keep(Events(tick, np.where(one_data_byte, np.uint8(0), status), second_last, last))
+        counts = ~one_data_byte | (status & 0xF0 == PROGRAM) & (last < 128)
+        self._keep(Events(tick, np.where(counts, status, np.uint8(0)), second_last, last))
         self.tick, self._status = int(tick[-1]), int(status[-1])
         self._events, self._lengths, self._new_tempos = bytearray(), bytearray(), []
 
     def _keep(self, events: Events) -> None:
-        """Of events of two data bytes those that a piano knows."""
+        """Of the events those that matter to a piano."""
         kind = events.status & 0xF0
-        kept = (kind == NOTE_ON) | (kind == NOTE_OFF) | (kind == CONTROL) & (events.key == SUSTAIN)
+        kept = (kind == NOTE_ON) | (kind == NOTE_OFF) | (kind == CONTROL) & _KEPT_CONTROLLERS[events.key] | (kind == PROGRAM)
         silent = (kind == NOTE_ON) & (events.value == 0)
         events = events._replace(status=events.status - (NOTE_ON - NOTE_OFF) * silent.view(np.uint8))
         self.parts.append(events if kept.all() else events.at(np.flatnonzero(kept)))

@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from preludio.errors import MidiError
 from preludio.files import write_atomically
+from preludio.midi.channels import DRUMS
 from preludio.midi.chunks import MAX_CHUNKS
 from preludio.midi.events import CONTROL, MAX_EVENTS, NOTE_OFF, NOTE_ON, SUSTAIN
-from preludio.midi.read import DRUMS
 from preludio.performance import Notes, Pedals, Performance
 
 _TICKS_PER_QUARTER = 500  # at 500,000 microseconds per quarter note (120 bpm) a tick is one millisecond
@@ -91,13 +91,13 @@ def _track(performance: Performance, layer: npt.NDArray[np.int64], first: int) -
 
 
 def _events(notes: Notes, channel: npt.NDArray[np.int64], pedals: Pedals, in_use: list[int]) -> _Events:
-    """Sorted by time. At one instant note-offs come first, then the pedal, then notes without length, whole, then note-ons."""
+    """Sorted by time. At one instant note-offs come first, then the pedal, up before down, then notes without length, whole, then ons."""
     pitch, velocity = notes["pitch"], notes["velocity"]
     place = np.arange(len(notes))
     brief = notes["onset_ms"] == notes["offset_ms"]
     on = _columns(notes["onset_ms"], np.where(brief, 2, 3), 2 * place, NOTE_ON | channel, pitch, velocity)
     off = _columns(notes["offset_ms"], np.where(brief, 2, 0), 2 * place + 1, NOTE_OFF | channel, pitch, _RELEASE)
-    downs = [_columns(pedals[:, 0], 1, 0, CONTROL | number, SUSTAIN, 127) for number in in_use]
+    downs = [_columns(pedals[:, 0], 1, 1, CONTROL | number, SUSTAIN, 127) for number in in_use]
     ups = [_columns(pedals[:, 1], 1, 0, CONTROL | number, SUSTAIN, 0) for number in in_use]
     events = np.concatenate([on, off, *downs, *ups])
     return events[np.lexsort((events[:, 2], events[:, 1], events[:, 0]))]

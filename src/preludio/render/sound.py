@@ -60,7 +60,7 @@ class Releases(NamedTuple):
 def synthesise(performance: Performance, *, progress: Progress | None = None) -> Wave:
     """The whole sound, float32 of shape (frames, 2) at `SAMPLE_RATE`, within -1 dBFS: 21 MB a minute. `blocks` needs less.
 
-    It begins at time 0 of the performance and ends `TAIL_SECONDS` after the last note, the pedal resolved.
+    It begins at time 0 of the performance and ends `TAIL_SECONDS` after the last sound, the pedal resolved.
 
     Args:
         progress: called now and then with the part done, 0 to 1.
@@ -77,23 +77,27 @@ def blocks(performance: Performance, *, progress: Progress | None = None) -> Ite
     Raises:
         RequestError: as `synthesise`, at once and not at the first block.
     """
-    resolved = sustain(_checked(performance))
+    resolved = sustain(performance)
     frames = n_frames(resolved)
+    _check(frames, len(performance))
     return limited(_blocks(_strikes(resolved), _releases(performance), frames, progress))
 
 
 def n_frames(resolved: Performance) -> int:
-    """How long the sound of a performance without pedals is; a multiple of the limiter's `HOP`, which is 1.5 ms."""
-    return math.ceil((resolved.duration_ms / 1000 + TAIL_SECONDS) * SAMPLE_RATE / HOP) * HOP
+    """How long the sound of a performance without pedals is; a multiple of the limiter's `HOP`, which is 1.5 ms.
+
+    It ends with the last sound, not with a key or a pedal that is held for longer than its string sounds.
+    """
+    silent_ms = np.minimum(resolved.notes["offset_ms"], resolved.notes["onset_ms"].astype(np.int64) + LONGEST_SECONDS * 1000)
+    return math.ceil((int(silent_ms.max(initial=0)) / 1000 + TAIL_SECONDS) * SAMPLE_RATE / HOP) * HOP
 
 
-def _checked(performance: Performance) -> Performance:
-    hours = performance.duration_ms / 3_600_000
-    if hours > MAX_SECONDS / 3600:
+def _check(frames: int, n_notes: int) -> None:
+    hours = (frames / SAMPLE_RATE - TAIL_SECONDS) / 3600
+    if frames > (MAX_SECONDS + TAIL_SECONDS) * SAMPLE_RATE + HOP:
         raise RequestError(f"the performance lasts {hours:.1f} hours; sound is made for at most {MAX_SECONDS // 3600}: crop it first")
-    if len(performance) > MAX_NOTES:
-        raise RequestError(f"the performance has {len(performance):,} notes; sound is made of at most {MAX_NOTES:,}: crop it first")
-    return performance
+    if n_notes > MAX_NOTES:
+        raise RequestError(f"the performance has {n_notes:,} notes; sound is made of at most {MAX_NOTES:,}: crop it first")
 
 
 def _to_frames(ms: npt.NDArray[np.int32]) -> Frames:

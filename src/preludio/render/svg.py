@@ -9,35 +9,39 @@ from xml.sax.saxutils import escape, quoteattr
 
 from preludio.files import write_atomically
 from preludio.performance import Performance
+from preludio.render.mark import MADE_BY
 from preludio.render.roll import Drawing, Line, Rect, Shape, Text, layout
 
 FONT = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif"
 
 
-def roll_svg(performance: Performance, *, prompt_ms: int = 0, title: str | None = None) -> str:
+def roll_svg(performance: Performance, *, prompt_ms: int = 0, title: str | None = None, made_by: str = MADE_BY) -> str:
     """The piano roll as an SVG document; notes before `prompt_ms` are drawn as the prompt, the others as composed.
 
-    Each note is one `rect` in a group of class "note".
+    Each note is one `rect` in a group of class "note". The document bears `made_by`, the program's name; see `maker`.
 
     Raises:
         RequestError: over 200,000 notes, or a negative `prompt_ms`.
     """
-    return "\n".join(_document(layout(performance, prompt_ms=prompt_ms, title=title))) + "\n"
+    return "\n".join(_document(layout(performance, prompt_ms=prompt_ms, title=title), made_by)) + "\n"
 
 
-def write_svg(performance: Performance, path: str | os.PathLike[str], *, prompt_ms: int = 0, title: str | None = None) -> None:
+def write_svg(
+    performance: Performance, path: str | os.PathLike[str], *, prompt_ms: int = 0, title: str | None = None, made_by: str = MADE_BY
+) -> None:
     """Writes `roll_svg` to a file.
 
     Raises:
         RequestError: as `roll_svg`.
         OutputError: the file cannot be written.
     """
-    write_atomically(path, roll_svg(performance, prompt_ms=prompt_ms, title=title).encode())
+    write_atomically(path, roll_svg(performance, prompt_ms=prompt_ms, title=title, made_by=made_by).encode())
 
 
-def _document(drawing: Drawing) -> Iterator[str]:
+def _document(drawing: Drawing, made_by: str) -> Iterator[str]:
     size = f'width="{drawing.width}" height="{drawing.height}" viewBox="0 0 {drawing.width} {drawing.height}"'
     yield f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-labelledby="title desc" font-family="{FONT}">'
+    yield f"<metadata>{escape(made_by)}</metadata>"
     yield f'<title id="title">{escape(drawing.title)}</title>'
     yield f'<desc id="desc">{escape(drawing.description)}</desc>'
     for kind, alike in groupby(drawing.shapes, key=lambda shape: shape.kind if isinstance(shape, Rect) else None):

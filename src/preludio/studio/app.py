@@ -9,21 +9,22 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from preludio import __version__
-from preludio.compose import Composer
 from preludio.errors import PreludioError
 from preludio.midi import MAX_BYTES
 from preludio.render import grand
-from preludio.studio import following, pieces, streams
+from preludio.studio import downloads, following, offline, pieces, streams
 from preludio.studio.composing import Studio
-from preludio.studio.facts import StateFacts
+from preludio.studio.facts import ModelFacts, StateFacts
 from preludio.studio.guard import BodyLimit, Guard
 from preludio.studio.house import House, InHouse, Problem, Refused, explain, problem_of
+from preludio.studio.models import Models, UnknownModel
+from preludio.studio.refusals import told
 from preludio.studio.store import Changed, Store, Vanished
 from preludio.studio.turns import Busy, Turns
 
@@ -50,7 +51,7 @@ class Recordings(StaticFiles):
         return await super().get_response(path, scope)
 
 
-def create_app(composer: Composer, store: Store, *, slots: int, hosts: frozenset[str] = LOOPBACK, token: str | None = None) -> FastAPI:
+def create_app(models: Models, store: Store, *, slots: int, hosts: frozenset[str] = LOOPBACK, token: str | None = None) -> FastAPI:
     """The studio as an ASGI application.
 
     Args:
@@ -61,7 +62,7 @@ def create_app(composer: Composer, store: Store, *, slots: int, hosts: frozenset
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        app.state.house = House(store, Studio(composer, store), Turns(slots, explain), Turns(slots + 1, explain), Turns(1, explain))
+        app.state.house = House(store, Studio(models, store), Turns(slots, explain), Turns(slots + 1, explain))
         yield
         app.state.house.close()
 
@@ -77,8 +78,10 @@ def create_app(composer: Composer, store: Store, *, slots: int, hosts: frozenset
     app.include_router(pieces.router)
     app.include_router(streams.router)
     app.include_router(following.router)
+    app.include_router(downloads.router)
+    app.include_router(offline.router)
     _add_pages(app)
-    for kind in (Refused, Vanished, Changed, Busy, PreludioError, OSError, MemoryError):
+    for kind in (Refused, Vanished, Changed, UnknownModel, Busy, PreludioError, OSError, MemoryError):
         app.add_exception_handler(kind, _told)
     app.add_exception_handler(RequestValidationError, _bad_value)
     app.add_exception_handler(HTTPException, _plain)
@@ -100,29 +103,35 @@ def _add_pages(app: FastAPI) -> None:
     @app.get("/api/state", response_model=StateFacts, tags=["studio"])
     def state(house: InHouse) -> dict[str, Any]:
         """Whether the studio is there, and how busy it is."""
-        turns, engine = house.compositions, house.studio.composer.engine.name
+        turns, engine = house.compositions, house.studio.models.composer().engine.name
         return {"studio": __version__, "engine": engine, "slots": turns.slots, "running": turns.n_running, "waiting": turns.n_waiting}
+
+    @app.get("/api/models", response_model=list[ModelFacts], tags=["studio"])
+    def models(house: InHouse) -> list[dict[str, Any]]:
+        """The models that can compose, with the licences of their weights. The first composes where none is named."""
+        return house.studio.models.facts()
 
     app.mount("/static", StaticFiles(directory=STATIC))
     app.mount("/piano", Recordings(directory=grand.FOLDER))
 
 
-def _response(problem: Problem) -> JSONResponse:
-    return JSONResponse({"code": problem.code, "message": problem.message}, problem.status)
+def _response(request: Request, problem: Problem) -> Response:
+    said = told(request.headers, problem.status, problem.code, problem.message)
+    return Response(said.body, problem.status, said.headers())
 
 
-async def _told(_: Request, error: Exception) -> JSONResponse:
-    return _response(problem_of(error))
+async def _told(request: Request, error: Exception) -> Response:
+    return _response(request, problem_of(error))
 
 
-async def _bad_value(_: Request, error: Exception) -> JSONResponse:
+async def _bad_value(request: Request, error: Exception) -> Response:
     """Without the value itself, which may be anything."""
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"][1:] if isinstance(part, str | int)) or "the request"
-    return _response(Problem(422, "bad_value", f"{place}: {first['msg']}"))
+    return _response(request, Problem(422, "bad_value", f"{place}: {first['msg']}"))
 
 
-async def _plain(_: Request, error: Exception) -> JSONResponse:
+async def _plain(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return _response(Problem(error.status_code, CODES.get(error.status_code, "bad_value"), str(error.detail)))
+    return _response(request, Problem(error.status_code, CODES.get(error.status_code, "bad_value"), str(error.detail)))

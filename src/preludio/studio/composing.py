@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from preludio.compose import Composer, Note, Request
 from preludio.performance import Performance
+from preludio.sampling_options import OPTION_NAMES, SamplingOptions
+from preludio.studio.models import Models
 from preludio.studio.music import COMPOSED, Beginning, Music, Row, Strikes, pack, wire
 from preludio.studio.store import Changed, NewVersion, Store
 from preludio.studio.turns import Stopped, Tell
@@ -26,16 +29,14 @@ class Wish:
     """What to compose: the fields of `preludio.Request` that the page shows."""
 
     seconds: float = 60.0
-    temperature: float = 1.0
-    top_p: float = 1.0
-    min_p: float = 0.0
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
     seed: int | None = None  # None for a new one each time
     takes: int = 1
+    model: str | None = None  # its name; None for the default
 
     def request(self, prompt: Performance | None, prompt_seconds: float | None = None) -> Request:
         seed = secrets.randbelow(1_000_000) if self.seed is None else self.seed
-        filters = {"temperature": self.temperature, "top_p": self.top_p, "min_p": self.min_p}
-        return Request(prompt, prompt_seconds, self.seconds, seed, self.takes, **filters)  # type: ignore[arg-type]
+        return Request(prompt, prompt_seconds, self.seconds, seed, self.takes, **dataclasses.asdict(self.sampling))
 
 
 @dataclass(frozen=True)
@@ -55,14 +56,24 @@ class Draft:
     is_new: bool
     parent: int | None
     versions: list[int]
+    prompt_ms: int  # up to where all is a person's
     n_notes: int = 0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is composed, and by which model."""
+
+    composer: Composer
+    request: Request
+    model: str
 
 
 class Studio:
     """Composes into the store. One for the whole server; its methods run in threads."""
 
-    def __init__(self, composer: Composer, store: Store) -> None:
-        self.composer, self.store = composer, store
+    def __init__(self, models: Models, store: Store) -> None:
+        self.models, self.store = models, store
 
     def compose(self, place: Place, wish: Wish, tell: Tell, stop: threading.Event) -> None:
         """Goes on from a place in a piece, or from nothing in a new one.
@@ -75,13 +86,15 @@ class Studio:
         music = self.store.music(head)
         prompt_ms = 0 if piece is None or head is None else self.store.version(piece, head)["prompt_ms"]
         end_ms = music.performance.duration_ms
-        beginning = Beginning.of(music, end_ms if from_ms is None else min(from_ms, end_ms), self.composer.engine.config.window)
+        composer = self.models.composer(wish.model)
+        beginning = Beginning.of(music, end_ms if from_ms is None else min(from_ms, end_ms), composer.engine.config.window)
         request = wish.request(beginning.prompt, None if from_ms is None or beginning.prompt is None else min(from_ms, end_ms) / 1000)
-        draft = self._begin(place, head, beginning, min(prompt_ms, beginning.from_ms), request)
+        work = Work(composer, request, self.models.name(wish.model))
+        draft = self._begin(place, head, beginning, min(prompt_ms, beginning.from_ms), work)
         try:
             facts = self._facts(draft, request, beginning)
             tell({"event": "started"} | facts)
-            self._fill(draft, request, Strikes(music), tell, stop)
+            self._fill(draft, work, Strikes(music), tell, stop)
             self.store.finish(draft.versions)
         except Stopped:
             self._keep_or_drop(draft)
@@ -94,14 +107,14 @@ class Studio:
     def answer(self, phrase: Performance, wish: Wish, tell: Tell, stop: threading.Event) -> None:
         """What the model says to a phrase, with times counted on from the phrase's; nothing is kept, for it may not be heard to its end."""
         from_ms = phrase.duration_ms
-        for _, note in self.composer.stream(wish.request(phrase), progress=_watch(stop)):
+        for _, note in self.models.composer(wish.model).stream(wish.request(phrase), progress=_watch(stop)):
             if note.onset_ms >= from_ms - 20:
                 tell({"event": "notes", "notes": [wire(note, COMPOSED)]})
         tell({"event": "done"})
 
-    def _begin(self, place: Place, head: int | None, beginning: Beginning, prompt_ms: int, request: Request) -> Draft:
-        kind = "compose" if beginning.prompt is None else "again"
-        wishes = {name: getattr(request, name) for name in ("seconds", "seed", "temperature", "top_p", "min_p")}
+    def _begin(self, place: Place, head: int | None, beginning: Beginning, prompt_ms: int, work: Work) -> Draft:
+        kind, request = "compose" if beginning.prompt is None else "again", work.request
+        wishes = {name: getattr(request, name) for name in ("seconds", "seed", *OPTION_NAMES)} | {"model": work.model}
         drafts = [
             NewVersion(kind, beginning.kept, beginning.from_ms, prompt_ms, wishes | {"take": take}, finished=False)
             for take in range(request.variations)
@@ -117,19 +130,20 @@ class Studio:
                 self.store.set_head(piece, versions[0])
             else:
                 self.store.set_choosing(piece, versions)
-        return Draft(piece, place.piece is None, head, versions)
+        return Draft(piece, place.piece is None, head, versions, prompt_ms)
 
     def _facts(self, draft: Draft, request: Request, beginning: Beginning) -> dict[str, Any]:
         return {
             "piece": self.store.piece(draft.piece),
             "versions": draft.versions,
             "from_ms": beginning.from_ms,
+            "prompt_ms": draft.prompt_ms,
             "seconds": request.seconds,
             "seed": request.seed,
             "kept": beginning.kept.rows(),
         }
 
-    def _fill(self, draft: Draft, request: Request, strikes: Strikes, tell: Tell, stop: threading.Event) -> None:
+    def _fill(self, draft: Draft, work: Work, strikes: Strikes, tell: Tell, stop: threading.Event) -> None:
         """Notes in small batches: into the store, then to the page."""
         batch = Batch(self.store, draft, strikes, tell)
 
@@ -139,7 +153,7 @@ class Studio:
                 raise Stopped
             batch.progress(seconds)
 
-        for take, note in self.composer.stream(request, progress=progress):
+        for take, note in work.composer.stream(work.request, progress=progress):
             batch.add(take, note)
         batch.flush()
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from preludio.midi import KINDS
+
 NoteRow = list[int]
 
 
@@ -35,7 +37,7 @@ class PieceFacts(BaseModel):
 class VersionFacts(BaseModel):
     id: int
     parent: int | None = Field(description="the version that it departs from")
-    kind: str = Field(description="compose, again, midi, theme, played or duet")
+    kind: str = Field(description="compose, again, edit, midi, theme, played or duet")
     created_ms: int
     from_ms: int = Field(description="where it departs")
     prompt_ms: int = Field(description="up to where all is a person's")
@@ -61,8 +63,9 @@ class WholePiece(PieceNow):
 
 
 class RepairFacts(BaseModel):
-    kind: str = Field(description="drums (left out), unclosed (notes), bytes (over 127), damage (lost), labels (wrong counts and lengths)")
+    kind: str = Field(description="; ".join(f"{kind}: {what}" for kind, what in KINDS.items()))
     n: int
+    names: list[str] = Field(description="of the instruments, for kind instruments: General MIDI's, the one with the most notes first")
 
 
 class FromFile(WholePiece):
@@ -87,6 +90,13 @@ class StateFacts(BaseModel):
     slots: int = Field(description="so many compositions go on at once")
     running: int
     waiting: int
+
+
+class ModelFacts(BaseModel):
+    name: str
+    parameters: int
+    licence: str = Field(description="of its weights; empty where its makers do not say")
+    data: str = Field(description="what it was trained on; empty where its makers do not say")
 
 
 class Kept(BaseModel):

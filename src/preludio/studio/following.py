@@ -23,15 +23,15 @@ EVENTS = described(
 
 @router.get("/pieces/{piece}/follow", response_class=StreamingResponse, responses=EVENTS, tags=["compose"])
 async def follow(piece: PiecePath, house: InHouse) -> Events:
-    """Looks on while somebody composes in a piece. Going away disturbs nobody."""
+    """Looks on while somebody composes in a piece. The work goes on for as long as anybody listens."""
     ticket = house.compositions.working_on(piece)
     queue = None if ticket is None else ticket.follow()  # before the store is read, so that no note falls between
     try:
         shown = await run_in_threadpool(_shown, house, piece)
     except BaseException:
-        _leave(ticket, queue)
+        _leave(house, ticket, queue)
         raise
-    return Events(_events(shown, queue), lambda: _leave(ticket, queue))
+    return Events(_events(shown, queue), lambda: _leave(house, ticket, queue))
 
 
 def _shown(house: House, piece: str) -> Event:
@@ -45,6 +45,7 @@ async def _events(shown: Event, queue: asyncio.Queue[Event | None] | None) -> As
         yield event
 
 
-def _leave(ticket: Ticket | None, queue: asyncio.Queue[Event | None] | None) -> None:
+def _leave(house: House, ticket: Ticket | None, queue: asyncio.Queue[Event | None] | None) -> None:
     if ticket is not None and queue is not None:
         ticket.followers.discard(queue)
+        house.compositions.look_after(ticket)

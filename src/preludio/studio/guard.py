@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-import json
 from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qs, quote, urlsplit
@@ -17,6 +16,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from preludio.studio.refusals import told
 
 Explain = Callable[[BaseException], tuple[int, str, str]]
 """The status, the code and the message of a fault."""
@@ -63,7 +64,7 @@ class Guard:
 
         refusal = self._refusal(scope)
         if refusal is not None:
-            await answer(with_headers, *refusal)
+            await answer(scope, with_headers, *refusal)
         elif self._shows_token(scope):
             await _welcome(scope, with_headers, self.token or "")
         else:
@@ -74,7 +75,7 @@ class Guard:
             except Exception as error:
                 if begun:
                     raise
-                await answer(with_headers, *self.explain(error))
+                await answer(scope, with_headers, *self.explain(error))
 
     def _refusal(self, scope: Scope) -> tuple[int, str, str] | None:
         headers = Headers(scope=scope)
@@ -131,7 +132,7 @@ class BodyLimit:
         most_bytes = self.larger.get(scope["path"], self.most_bytes)
         length = Headers(scope=scope).get("content-length", "0")
         if not length.isdecimal() or int(length[:19]) > most_bytes:
-            await answer(send, 413, "too_big", f"more than {most_bytes:,} bytes are not taken")
+            await answer(scope, send, 413, "too_big", f"more than {most_bytes:,} bytes are not taken")
             return
         received = 0
 
@@ -146,11 +147,11 @@ class BodyLimit:
         await self.app(scope, counted, send)
 
 
-async def answer(send: Send, status: int, code: str, message: str) -> None:
-    body = json.dumps({"code": code, "message": message}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+async def answer(scope: Scope, send: Send, status: int, code: str, message: str) -> None:
+    said = told(Headers(scope=scope), status, code, message)
+    headers = [(name.encode(), value.encode()) for name, value in said.headers().items()]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": said.body})
 
 
 async def _welcome(scope: Scope, send: Send, token: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import sqlite3
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 from fastapi import Depends, Request
@@ -13,6 +14,7 @@ from fastapi import Depends, Request
 from preludio.errors import MidiError, OutputError, PreludioError
 from preludio.studio.ailments import REMEDIES, Ailment, ailment_of
 from preludio.studio.composing import Studio
+from preludio.studio.models import UnknownModel
 from preludio.studio.store import Changed, Store, Vanished
 from preludio.studio.turns import Busy, Event, Turns
 
@@ -25,15 +27,11 @@ class House:
     studio: Studio
     compositions: Turns
     answers: Turns  # of duets: they cannot wait
-    renderings: Turns
-
-    @property
-    def turns(self) -> tuple[Turns, ...]:
-        return self.compositions, self.answers, self.renderings
+    rendering: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))  # one block of sound, or a picture, at a time
 
     def close(self) -> None:
-        for turns in self.turns:
-            turns.close()
+        self.compositions.close()
+        self.answers.close()
 
 
 def house_of(request: Request) -> House:
@@ -60,18 +58,22 @@ class Refused(Exception):
         self.problem = Problem(status, code, message)
 
 
+PLAIN: dict[type[BaseException], Problem] = {
+    Vanished: Problem(404, "gone", "there is no such piece, or no longer"),
+    Changed: Problem(409, "changed", "the piece was changed elsewhere meanwhile: look at it again"),
+    UnknownModel: Problem(422, "no_model", "the studio has no model of that name: GET /api/models lists them"),
+    Busy: Problem(503, "busy", "too many wait already: try again in a minute"),
+    MemoryError: Problem(507, "no_memory", "not enough memory: close other programs, or ask for less"),
+}
+
+
 def problem_of(error: BaseException) -> Problem:
     """What someone is told of it; our own faults go to the terminal with a traceback."""
     if isinstance(error, Refused):
         return error.problem
-    if isinstance(error, Vanished):
-        return Problem(404, "gone", "there is no such piece, or no longer")
-    if isinstance(error, Changed):
-        return Problem(409, "changed", "the piece was changed elsewhere meanwhile: look at it again")
-    if isinstance(error, Busy):
-        return Problem(503, "busy", "too many wait already: try again in a minute")
-    if isinstance(error, MemoryError):
-        return Problem(507, "no_memory", "not enough memory: close other programs, or ask for less")
+    for kind, problem in PLAIN.items():
+        if isinstance(error, kind):
+            return problem
     if _is_full(error):
         return Problem(507, "disk_full", "the disk is full: free some space; nothing that was shown is lost")
     if isinstance(error, sqlite3.Error):

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from preludio.compose.prompt import prepare
-from preludio.performance import NOTE, Notes, Pedals, Performance, pack_notes, sounding_until_ms
+from preludio.errors import RequestError
+from preludio.performance import NOTE, STEP_MS, Notes, Pedals, Performance, pack_notes, sounding_until_ms
 
 GIVEN, COMPOSED = 0, 1  # who made a note: a person, or the model
 
@@ -82,14 +83,17 @@ class Beginning:
         The composer begins at the last event before `from_ms`, which may be a little earlier.
         """
         performance = music.performance
-        if not (performance.notes["onset_ms"] < from_ms - from_ms % 10).any():
+        try:
+            prompt = prepare(performance, from_ms / 1000, window)
+        except RequestError:
+            if (performance.notes["onset_ms"] < from_ms - STEP_MS).any():
+                raise  # it is not for want of notes
             return cls(None, 0, Music())
-        prompt = prepare(performance, from_ms / 1000, window)
         strikes = Strikes(music)
         notes = prompt.kept.notes
         parts = [strikes.part(int(onset), int(pitch)) for onset, pitch in zip(notes["onset_ms"], notes["pitch"], strict=True)]
         kept = Music(notes, np.array(parts, dtype=np.uint8), prompt.kept.pedals)
-        return cls(performance, prompt.cut_step * 10, kept)
+        return cls(performance, prompt.cut_step * STEP_MS, kept)
 
 
 def wire(note: tuple[int, int, int, int], part: int) -> Row:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -13,12 +14,13 @@ from preludio.midi import Repair, read_and_repair
 from preludio.performance import Performance
 from preludio.studio import themes, titles
 from preludio.studio.composing import music_of
+from preludio.studio.editing import edited
 from preludio.studio.facts import FromFile, Kept, PieceFacts, PieceNow, ProblemFacts, ThemeFacts, WholePiece, WholeTheme, WholeVersion
 from preludio.studio.house import House, InHouse, Refused
 from preludio.studio.music import Music
 from preludio.studio.store import NewVersion
 from preludio.studio.themes import Theme
-from preludio.studio.wishes import MAX_MS, SEEN, Changes, Head, MoreNotes, NewPiece
+from preludio.studio.wishes import MAX_MS, SEEN, Changes, Edits, Head, MoreNotes, NewPiece
 
 MAX_NOTES = 100_000  # of a piece in the studio
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -68,10 +70,11 @@ def begin_piece(wish: NewPiece, house: InHouse) -> dict[str, Any]:
     if (wish.theme is None) == (wish.notes is None):
         raise Refused(422, "bad_value", "name a theme, or give notes")
     if wish.notes is not None:
-        return _begun(house, wish.kind, music_of(wish.notes), key=wish.key)
+        wishes = None if wish.model is None else {"model": wish.model}
+        return _begun(house, NewVersion(wish.kind, music_of(wish.notes), wishes=wishes), key=wish.key)
     theme = _theme(wish.theme or "")
     title = f"{theme.composer}: {theme.title}"[: titles.MAX_TITLE]
-    return _begun(house, "theme", Music.given(themes.performance(theme)), title, wish.key)
+    return _begun(house, NewVersion("theme", Music.given(themes.performance(theme))), title, wish.key)
 
 
 @router.post(
@@ -87,7 +90,7 @@ async def begin_with_midi(request: Request, house: InHouse, name: Annotated[str,
     """A piece that begins with a MIDI file: its bytes are the request's body."""
     data = await request.body()
     performance, repairs = await run_in_threadpool(read_upload, data)
-    facts = await run_in_threadpool(_begun, house, "midi", Music.given(performance), titles.of_file(name))
+    facts = await run_in_threadpool(_begun, house, NewVersion("midi", Music.given(performance)), titles.of_file(name))
     return facts | {"repairs": _by_kind(repairs)}
 
 
@@ -102,14 +105,16 @@ def read_upload(data: bytes) -> tuple[Performance, list[Repair]]:
 
 def _by_kind(repairs: Sequence[Repair]) -> list[dict[str, Any]]:
     counts: Counter[str] = Counter()
+    names: dict[str, list[str]] = {}
     for repair in repairs:
         counts[repair.kind] += repair.n
-    return [{"kind": kind, "n": n} for kind, n in counts.items()]
+        names.setdefault(repair.kind, []).extend(repair.names)
+    return [{"kind": kind, "n": n, "names": names[kind]} for kind, n in counts.items()]
 
 
-def _begun(house: House, kind: str, music: Music, title: str = "", key: str | None = None) -> dict[str, Any]:
-    end_ms = 0 if kind == "duet" else music.performance.duration_ms
-    return whole(house, house.store.begin(NewVersion(kind, music, prompt_ms=end_ms), title, key))
+def _begun(house: House, new: NewVersion, title: str = "", key: str | None = None) -> dict[str, Any]:
+    prompt_ms = 0 if new.kind == "duet" else new.music.performance.duration_ms
+    return whole(house, house.store.begin(replace(new, prompt_ms=prompt_ms), title, key))
 
 
 def now(house: House, piece: str) -> dict[str, Any]:
@@ -211,6 +216,22 @@ def redo(piece: PiecePath, house: InHouse, seen: SeenQuery = None) -> dict[str, 
         following = house.store.following(piece)
         if following is not None:
             house.store.set_head(piece, following)
+    return whole(house, piece)
+
+
+@router.post("/pieces/{piece}/edit", response_model=WholePiece, tags=["history"])
+def edit_notes(piece: PiecePath, edits: Edits, house: InHouse) -> dict[str, Any]:
+    """Deletes or moves single notes, as a new version: undo brings them back."""
+    with house.store.writing():
+        house.store.expect(piece, edits.seen)
+        facts = house.store.piece(piece)
+        if facts["head"] is None:
+            raise Refused(404, "gone", "this piece has no music yet")
+        before = house.store.version(piece, facts["head"])
+        music = edited(house.store.music(before["id"]), edits.changes)
+        from_ms = min(change.note[0] for change in edits.changes)
+        new = NewVersion("edit", music, from_ms, before["prompt_ms"], finished=before["finished"])
+        house.store.set_head(piece, house.store.add_version(piece, new))
     return whole(house, piece)
 
 

@@ -15,10 +15,10 @@ from urllib.request import ProxyHandler, build_opener
 
 import uvicorn
 
-from preludio.compose import Composer
 from preludio.errors import RequestError
 from preludio.processors import usable_processors
 from preludio.studio.app import LOOPBACK, create_app
+from preludio.studio.models import Models
 from preludio.studio.store import Store, data_folder
 
 PORT = 7388
@@ -39,7 +39,7 @@ class Settings:
     host: str = "127.0.0.1"  # beyond this machine a token is needed
     browser: bool = True
     data: Path | None = None  # where pieces are kept
-    model: str = "small"
+    models: tuple[str, ...] = ()  # names or directories, beside the bundled ones; the first is the page's first choice
     engine: str = "auto"
 
     def __post_init__(self) -> None:
@@ -56,7 +56,7 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
 
     Raises:
         RequestError: the port that was asked for is taken, or the host is not one of this machine.
-        CheckpointError: the model cannot be opened.
+        CheckpointError: a model cannot be opened.
         OutputError: pieces cannot be kept where they should be.
     """
     listener = _listener(settings)
@@ -67,9 +67,10 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         return
     token = None if settings.is_local else secrets.token_urlsafe(24)
     with listener:
-        composer = Composer.from_pretrained(settings.model, settings.engine)
+        models = Models(settings.models, settings.engine)
+        models.composer()  # that it cannot be read is said now, and not at the first click
         store = Store((settings.data or data_folder()) / FILE)
-        app = create_app(composer, store, slots=slots(), hosts=LOOPBACK | {settings.host, socket.gethostname()}, token=token)
+        app = create_app(models, store, slots=slots(), hosts=LOOPBACK | {settings.host, socket.gethostname()}, token=token)
         address = _address(settings, listener.getsockname()[1], token)
         if token is not None:
             say("others on the network can reach this studio: only who has the token in this address may come in")

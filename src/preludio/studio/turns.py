@@ -17,6 +17,7 @@ Work = Callable[[Tell, threading.Event], None]
 Explain = Callable[[BaseException], Event]
 
 MOST_WAITING = 500
+GRACE_SECONDS = 5.0  # in which a page that was reloaded listens again
 
 
 class Stopped(Exception):
@@ -36,7 +37,12 @@ class Ticket:
         self.events: asyncio.Queue[Event | None] = asyncio.Queue()
         self.followers: set[asyncio.Queue[Event | None]] = set()  # of others who look on
         self.piece: str | None = None  # what it works on, once it says so
+        self.listened = True  # by whoever asked for it
         self.over = False
+
+    @property
+    def is_alone(self) -> bool:
+        return not self.listened and not self.followers
 
     def put(self, event: Event | None) -> None:
         """Tells all who listen; None at the end."""
@@ -95,8 +101,26 @@ class Turns:
         while (event := await ticket.events.get()) is not None:
             yield event
 
-    def leave(self, ticket: Ticket) -> None:
-        """Nobody listens any longer. A slot is free only when its thread has really stopped."""
+    def left(self, ticket: Ticket) -> None:
+        """Whoever asked for it has gone. What works on a piece is given a while, for the page may only have been reloaded."""
+        ticket.listened = False
+        self.look_after(ticket)
+
+    def look_after(self, ticket: Ticket) -> None:
+        """Stops the work if nobody listens: at once what has no piece, else after `GRACE_SECONDS`."""
+        if not ticket.is_alone or ticket.over:
+            return
+        if ticket.piece is None:
+            self.stop(ticket)
+        else:
+            asyncio.get_running_loop().call_later(GRACE_SECONDS, self._stop_if_alone, ticket)
+
+    def _stop_if_alone(self, ticket: Ticket) -> None:
+        if ticket.is_alone:
+            self.stop(ticket)
+
+    def stop(self, ticket: Ticket) -> None:
+        """Its result is not wanted any longer. A slot is free only when its thread has really stopped."""
         ticket.stop.set()
         if ticket in self._waiting:
             self._waiting.remove(ticket)
@@ -104,7 +128,7 @@ class Turns:
 
     def close(self) -> None:
         for ticket in [*self._waiting, *self._running]:
-            self.leave(ticket)
+            self.stop(ticket)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _go_on(self) -> None:

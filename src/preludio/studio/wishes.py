@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from preludio.sampling_options import OPTION_NAMES, SamplingOptions, limits_of
 from preludio.studio.composing import Wish
 from preludio.studio.titles import MAX_TITLE, one_line
 
@@ -21,25 +22,42 @@ VersionId = Annotated[int, Field(ge=1, le=2**53 - 1)]
 PieceId = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[\w-]+$")]
 Mark = Annotated[str, Field(max_length=200, pattern=r"^[\d.]+$")]
 Key = Annotated[str, Field(min_length=16, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
+ModelName = Annotated[str, Field(min_length=1, max_length=300)]
 PlayedNote = tuple[Ms, Ms, Annotated[int, Field(ge=21, le=108)], Annotated[int, Field(ge=1, le=127)], Literal[0, 1]]
 """[onset_ms, offset_ms, pitch, velocity, part]: part 0 was played, 1 composed."""
+
+
+EditedNote = tuple[Ms, Ms, Annotated[int, Field(ge=0, le=127)], Annotated[int, Field(ge=1, le=127)]]
+"""[onset_ms, offset_ms, pitch, velocity]"""
 
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
+def _sampling(name: str, *, ge: float | None = None, le: float | None = None) -> Any:
+    """Return the field of an option of sampling, within what the page offers."""
+    limits = limits_of(name)
+    return Field(
+        getattr(SamplingOptions, name), ge=limits.low if ge is None else ge, le=limits.high if le is None else le, description=limits.text
+    )
+
+
 class Shape(Strict):
     """How to compose."""
 
     seconds: float = Field(60, ge=1, le=MAX_SECONDS, description="how much to compose; it ends at a rest soon after")
-    temperature: float = Field(1, ge=0.5, le=1.5, description="under 1 calmer, over 1 wilder")
-    top_p: float = Field(1, ge=0.5, le=1, description="only the likeliest events that together have this probability")
-    min_p: float = Field(0, ge=0, le=0.5, description="only events at least this fraction as likely as the likeliest")
+    temperature: float = _sampling("temperature", ge=0.5, le=1.5)
+    top_p: float = _sampling("top_p", ge=0.5)
+    min_p: float = _sampling("min_p", le=0.5)
+    strike_top_p: float = _sampling("strike_top_p", ge=0.5)
     seed: int | None = Field(None, ge=0, le=MAX_SEED, description="one seed, one piece; none: a new one each time")
 
+    model: ModelName | None = Field(None, description="one of `GET /api/models`; none: the first of them")
+
     def wish(self, takes: int = 1) -> Wish:
-        return Wish(self.seconds, self.temperature, self.top_p, self.min_p, self.seed, takes)
+        sampling = SamplingOptions(**self.model_dump(include=set(OPTION_NAMES)))
+        return Wish(self.seconds, sampling, self.seed, takes, self.model)
 
 
 class ComposeWish(Shape):
@@ -68,6 +86,7 @@ class NewPiece(Strict):
     theme: str | None = Field(None, max_length=40)
     notes: list[PlayedNote] | None = Field(None, min_length=1, max_length=MAX_PLAYED)
     kind: Literal["played", "duet"] = "played"
+    model: ModelName | None = Field(None, description="of a duet: which answered")
     key: Key | None = Field(None, description="a random one of your own: asked again with it, should the answer be lost, it is one piece")
 
     _end_after_they_begin = field_validator("notes")(lambda notes: notes and Played(notes=notes).notes)
@@ -96,4 +115,23 @@ class Changes(Strict):
 
 class Head(Strict):
     version: VersionId
+    seen: Mark | None = Field(None, description=SEEN)
+
+
+class NoteEdit(Strict):
+    """A single note, as it is and as it is to be."""
+
+    note: EditedNote
+    to: EditedNote | None = Field(None, description="none: the note is deleted")
+
+    @field_validator("to")
+    @classmethod
+    def _lasts(cls, to: EditedNote | None) -> EditedNote | None:
+        if to is not None and to[1] <= to[0]:
+            raise ValueError("a note ends before it begins")
+        return to
+
+
+class Edits(Strict):
+    changes: list[NoteEdit] = Field(min_length=1, max_length=MAX_PLAYED)
     seen: Mark | None = Field(None, description=SEEN)

@@ -29,8 +29,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from preludio.tokens.vocabulary import N_KEYS as N_KEYS
 from preludio.tokens.vocabulary import (
-    N_KEYS,
     N_SHIFTS,
     NOTE_OFF,
     NOTE_ON,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+import typing
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Never
+from typing import Any
 
 from preludio.checkpoint import SIZES, ModelConfig
 from preludio.errors import CheckpointError, TrainError
@@ -91,12 +92,14 @@ class TrainConfig:
         Raises:
             TrainError: a setting is unknown, missing, of the wrong kind or out of range; the text names `where`.
         """
-        known = {field.name: field for field in dataclasses.fields(cls)}
-        values: dict[str, Any] = {}
+        kinds, values = typing.get_type_hints(cls), dict(table)
         for name, value in table.items():
-            _require(name in known, f"{where}: no setting {name!r}; choose among {', '.join(known)}")
-            values[name] = _model(value, where) if name == "model" else _value(str(known[name].type), name, value, where)
-        missing = [name for name, field in known.items() if field.default is dataclasses.MISSING and name not in values]
+            _require(name in kinds, f"{where}: no setting {name!r}; choose among {', '.join(kinds)}")
+            try:
+                values[name] = _model(value, where) if name == "model" else _value(kinds[name], value)
+            except (TypeError, ValueError, OverflowError):
+                raise TrainError(f"{where}: {name} cannot be {value!r}") from None
+        missing = [field.name for field in dataclasses.fields(cls) if field.default is dataclasses.MISSING and field.name not in values]
         _require(not missing, f"{where}: {', '.join(missing)} must be set")
         try:
             return cls(**values)
@@ -159,40 +162,21 @@ def _model(value: Any, where: str) -> ModelConfig:
         raise TrainError(f"{where}: {error}") from None
 
 
-def _value(kind: str, name: str, value: Any, where: str) -> Any:
-    """TOML's value as the field's type; 2 is a fraction too, and 2.0 a whole number."""
-    try:
-        return _AS[kind](value)
-    except (TypeError, ValueError, OverflowError):
-        raise TrainError(f"{where}: {name} cannot be {value!r}") from None
+def _value(kind: Any, value: Any) -> Any:
+    """TOML's value as a field's type: 2 is a fraction too, and 2.0 a whole number.
 
-
-def _whole(value: Any) -> int:
-    return int(value) if _fraction(value).is_integer() else _refused()
-
-
-def _fraction(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else _refused()
-
-
-def _refused() -> Never:
-    raise TypeError
-
-
-def _exactly(*kind: type[Any]) -> Callable[[Any], Any]:
-    return lambda value: value if isinstance(value, kind) else _refused()
-
-
-_listed = _exactly(list, tuple)
-_AS: dict[str, Callable[[Any], Any]] = {
-    "int": _whole,
-    "float": _fraction,
-    "str": _exactly(str),
-    "bool": _exactly(bool),
-    "tuple[float, ...]": lambda value: tuple(_fraction(each) for each in _listed(value)),
-    "tuple[tuple[int, float], ...]": lambda value: tuple((_whole(length), _fraction(share)) for length, share in _listed(value)),
-}
-"""A field's type -> TOML's value as that type, or TypeError or ValueError."""
+    Raises:
+        TypeError, ValueError or OverflowError: it is of another kind.
+    """
+    if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
+        inner = typing.get_args(kind)
+        kinds = inner[:1] * len(value) if inner[-1] is Ellipsis else inner
+        return tuple(_value(one, part) for one, part in zip(kinds, value, strict=True))
+    if kind in (int, float) and type(value) in (int, float) and (kind is float or float(value).is_integer()):
+        return kind(value)
+    if type(value) is not kind:
+        raise TypeError
+    return value
 
 
 def _require(so: bool, otherwise: str) -> None:

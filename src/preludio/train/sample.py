@@ -6,9 +6,8 @@ from itertools import islice
 from pathlib import Path
 
 from preludio.compose import Composer, Request
-from preludio.midi import write_midi
 from preludio.performance import Performance
-from preludio.render import write_svg
+from preludio.render import write
 
 FOLDER = "samples"
 SECONDS = 12.0
@@ -16,7 +15,7 @@ MOST_NOTES = 400  # a model that has learned nothing yet could strike keys for e
 SEED = 0  # always the same dice: what differs between two pieces is what was learned
 
 
-def write(out: Path, step: int) -> Path:
+def compose(out: Path, step: int) -> Path:
     """Composes with the model in `out`, on the engine that runs everywhere; returns the MIDI file, beside which its picture lies.
 
     Raises:
@@ -25,8 +24,8 @@ def write(out: Path, step: int) -> Path:
     stem = out / FOLDER / f"step-{step:07}"
     notes = islice(Composer.from_pretrained(out, "numpy").stream(Request(seconds=SECONDS, seed=SEED)), MOST_NOTES)
     piece = Performance([note for _, note in notes])
-    write_midi(piece, stem.with_suffix(".mid"))
-    write_svg(piece, stem.with_suffix(".svg"), title=f"After {step:,} steps")
+    for suffix in (".mid", ".svg"):
+        write(piece, stem.with_suffix(suffix), title=f"After {step:,} steps")
     return stem.with_suffix(".mid")
 
 

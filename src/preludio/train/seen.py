@@ -44,7 +44,7 @@ class Seen:
         """Time for a piece, if this is a step for one, and for the page."""
         every = self.config.sample_every
         if every and row["step"] % every == 0:
-            sample.write(self.out, row["step"])
+            sample.compose(self.out, row["step"])
         page.write(self.out, self.config)
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 /* Drawing one id from logits: the same as `preludio.compose.sampling.sample`, which explains it, in a hundredth of a step's time.
 
    The likeliest are picked one by one, as few as it takes: nearly always the draw falls on one of the first. */
+#include <stddef.h>
 #include <string.h>
 
 #include "engine.h"
@@ -134,4 +135,19 @@ int draw(const float *logits, int ids, const struct choice *c) {
     int kept = keep(&u, c, &total), last = 0;
     for (int i = 0; i < kept && (!i || sum <= c->chance * total); i++) sum += likeliest(&u, last = i);
     return u.order_ids[last];
+}
+
+#define FIELD(name) {#name, offsetof(struct choice, name), sizeof(((struct choice *)0)->name)}
+
+int64_t choice_offset(const char *name, int64_t *size) {
+    static const struct {
+        const char *name;
+        size_t offset, size;
+    } fields[] = {FIELD(temperature), FIELD(top_p), FIELD(min_p), FIELD(strike_top_p), FIELD(top_k), FIELD(chance), FIELD(allowed)};
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+        if (strcmp(fields[i].name, name)) continue;
+        *size = (int64_t)fields[i].size;
+        return (int64_t)fields[i].offset;
+    }
+    return -1;
 }

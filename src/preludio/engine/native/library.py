@@ -15,10 +15,8 @@ LIBRARY = Path(os.environ.get("PRELUDIO_NATIVE_LIBRARY") or Path(__file__).with_
 
 
 class Config(ctypes.Structure):
-    _fields_ = tuple(
-        (name, ctypes.c_int32)
-        for name in ("vocabulary", "d_model", "n_heads", "n_layers", "d_ff", "window", "relative_per_head", "relations")
-    )
+    _names = ("vocabulary", "d_model", "n_heads", "n_layers", "d_ff", "window", "relative_per_head", "relations")
+    _fields_ = tuple((name, ctypes.c_int32) for name in _names)
 
 
 class Outcome(enum.IntEnum):
@@ -51,6 +49,7 @@ _FUNCTIONS = {
     "session_feed": (_INT, [_POINTER, _POINTER, _INT, _INT, _POINTER]),
     "session_begin": (_INT, [_POINTER, _POINTER]),
     "session_draw": (_INT, [_POINTER, _POINTER, _POINTER]),
+    "choice_offset": (_LONG, [ctypes.c_char_p, _POINTER]),
     "draw": (_INT, [_POINTER, _INT, _POINTER]),
     "has_instructions": (_INT, [ctypes.c_char_p]),
     "memory_used": (_LONG, []),

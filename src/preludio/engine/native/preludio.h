@@ -56,6 +56,9 @@ struct choice {
     uint64_t allowed[MOST_IDS / 64];
 };
 
+/* Where the field of that name lies in `struct choice`, in bytes, and its size; -1 if there is none. */
+EXPORT int64_t choice_offset(const char *name, int64_t *size);
+
 EXPORT int draw(const float *logits, int ids, const struct choice *choice); /* -1: none is allowed */
 
 /* Starts a step by ids [batch] and returns, mostly before it is done: any other call on this session waits for its end. */

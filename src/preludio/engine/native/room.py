@@ -20,8 +20,12 @@ from preludio.engine.native.library import Outcome, refuse
 Floats = npt.NDArray[np.float32]
 
 MOST_IDS = 1024
-_FILTERS = struct.Struct("=4dq")  # `struct choice` of preludio.h begins with them; then come chance and the allowed ids
-CHOICE_BYTES = _FILTERS.size + 8 + MOST_IDS // 8
+_OPTIONS = {"temperature": "d", "top_p": "d", "min_p": "d", "strike_top_p": "d", "top_k": "q"}
+CHOICE_FIELDS = _OPTIONS | {"chance": "d", "allowed": f"{MOST_IDS // 8}s"}
+"""`struct choice` of preludio.h: the options of sampling in the order of `preludio.sampling_options`, then what differs with each event."""
+
+_FILTERS = struct.Struct("=" + "".join(_OPTIONS.values()))
+CHOICE_BYTES = struct.calcsize("=" + "".join(CHOICE_FIELDS.values()))
 
 
 class Draw(Protocol):

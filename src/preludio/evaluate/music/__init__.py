@@ -10,14 +10,13 @@ from preludio.evaluate.music import page, summary
 from preludio.evaluate.music.composed import INDEX, Store, compose_missing, jobs, origin, total_seconds
 from preludio.evaluate.music.excerpts import real_music
 from preludio.evaluate.music.measure import Corpus, Music, Report, measure
-from preludio.evaluate.music.settings import Sampling, Settings
+from preludio.evaluate.music.settings import Settings
 
 __all__ = [
     "INDEX",
     "Corpus",
     "Music",
     "Report",
-    "Sampling",
     "Settings",
     "Store",
     "compose_missing",

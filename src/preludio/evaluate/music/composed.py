@@ -6,6 +6,7 @@ measurement which was stopped goes on where it was.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -79,17 +80,13 @@ def _request(
     prompt: Performance | None = None,
     prompt_seconds: float | None = None,
 ) -> Request:
-    sampling = settings.sampling
     return Request(
         prompt=prompt,
         prompt_seconds=prompt_seconds,
         seconds=seconds,
         seed=seed,
         variations=variations,
-        temperature=sampling.temperature,
-        top_k=sampling.top_k,
-        top_p=sampling.top_p,
-        min_p=sampling.min_p,
+        **dataclasses.asdict(settings.sampling),
     )
 
 

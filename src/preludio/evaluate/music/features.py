@@ -196,8 +196,8 @@ FIGURES = (
 
 TAILS = (
     Figure("length", "s", lambda events: events.duration / 1000),
-    Figure("over 20 keys at once", "share of pieces", lambda events: float(most_keys_at_once(events) > MANY_KEYS)),
-    Figure("over 20 keys for a second", "share of pieces", lambda events: float(time_with_many_keys(events) > 1000)),
+    Figure("over 20 keys at once", "share", lambda events: float(most_keys_at_once(events) > MANY_KEYS)),
+    Figure("over 20 keys for a second", "share", lambda events: float(time_with_many_keys(events) > 1000)),
     Figure("longest key held", "s", lambda events: float(events.length.max(initial=0)) / 1000),
     Figure("notes over 4 s", "share", lambda events: _mean(events.length > LONG_NOTE_MS)),
     Figure("longest wait", "s", longest_wait),

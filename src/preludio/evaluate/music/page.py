@@ -104,7 +104,7 @@ def _copying(report: Report) -> Iterator[str]:
         return
     yield "<h2>Shared with the training split</h2>"
     pictures = [
-        charts.distribution(f"longest shared run, {kind.replace('_', ' ')}", "strikes", *(np.array(part, dtype=float) for part in one.each))
+        charts.distribution(f"longest run, {kind.replace('_', ' ')}", "strikes", *(np.array(part, dtype=float) for part in one.each))
         for kind, one in report.copying.items()
     ]
     yield f'<div class="small">{"".join(pictures)}</div>{_table(summary.copying_rows(report))}'
@@ -137,7 +137,7 @@ def _table(rows: Sequence[Row]) -> str:
 def _roll(roll: Roll) -> str:
     data = base64.b64encode(roll_svg(roll.performance, prompt_ms=roll.prompt_ms, title=roll.title).encode()).decode()
     link = f' <a href="{escape(roll.midi)}">MIDI</a>' if roll.midi else ""
-    image = f'<img loading="lazy" alt="Piano roll: {escape(roll.title)}" src="data:image/svg+xml;base64,{data}">'
+    image = f'<img alt="Piano roll: {escape(roll.title)}" src="data:image/svg+xml;base64,{data}">'
     return f"<figure><figcaption>{escape(roll.title)}{link}</figcaption>{image}</figure>"
 
 

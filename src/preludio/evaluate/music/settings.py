@@ -6,16 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from preludio.errors import RequestError
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How events are drawn: the fields of `compose.Request` of the same names."""
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
+from preludio.sampling_options import SamplingOptions
 
 
 @dataclass(frozen=True)
@@ -34,7 +25,7 @@ class Settings:
     prompt_seconds: float = 15.0
     long_seconds: float = 240.0
     seed: int = 0
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
 
     def __post_init__(self) -> None:
         self._require("prompts", self.prompts, 2, 10_000)

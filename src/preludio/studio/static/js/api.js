@@ -26,10 +26,10 @@ async function ask(path, { method = "GET", json, body, headers = {}, ...more } =
     throw new ApiError("offline");
   }
   if (answer.ok) {
-    if (method !== "GET") touched(path.match(/^\/api\/pieces\/([^/?]+)/)?.[1]);
+    if (method !== "GET" && method !== "HEAD") touched(path.match(/^\/api\/pieces\/([^/?]+)/)?.[1]);
     return answer;
   }
-  const problem = await answer.json().catch(() => ({}));
+  const problem = await answer.json().catch(() => ({ code: answer.headers.get("x-preludio-code") })); // an answer to HEAD has no body
   throw new ApiError(problem.code ?? "our_fault", problem.message);
 }
 
@@ -54,7 +54,10 @@ export const redo = ({ id, mark }) => json(at(id, `/redo?seen=${mark}`), { metho
 export const goTo = ({ id, mark }, number) => json(at(id, "/head"), { method: "PUT", json: { version: number, seen: mark } });
 export const addNotes = (id, more) => json(at(id, "/notes"), { method: "POST", json: more, keepalive: true });
 export const downloadPath = (id, format) => at(id, `/download/${format}`);
-export const download = (path) => ask(path);
+export const check = (path) => ask(path, { method: "HEAD" });
+export const models = () => json("/api/models");
+export const edit = ({ id, mark }, changes) => json(at(id, "/edit"), { method: "POST", json: { changes, seen: mark } });
+export const stop = (id) => ask(at(id, "/stop"), { method: "POST" });
 
 export const compose = (wish, signal) => stream("/api/compose", { method: "POST", json: wish, signal });
 export const answer = (phrase, signal) => stream("/api/answer", { method: "POST", json: phrase, signal });

@@ -20,6 +20,9 @@ export class Begin {
       $("count").textContent = detail || "";
     });
     studio.hands.addEventListener("devices", () => this.words());
+    studio.hands.addEventListener("unplugged", ({ detail }) => notify(t("midiGone", { name: detail })));
+    studio.hands.addEventListener("plugged", ({ detail }) => notify(t("midiBack", { name: detail })));
+    studio.hands.connectIfAllowed();
     this.#listenToDrops();
     this.#showMode("nothing");
   }
@@ -76,6 +79,11 @@ export class Begin {
     $("use-out").textContent = words;
     $("use").setAttribute("aria-valuetext", words);
     if (moved && !this.studio.player.playing) this.studio.player.seek(ms);
+  }
+
+  /** Where "Compose" begins, in milliseconds of the piece. */
+  get startMs() {
+    return $("use-row").hidden ? 0 : Number($("use").value);
   }
 
   /** The part of the wish that says from where: {piece, from_ms}. */
@@ -199,11 +207,19 @@ export class Begin {
     studio.hands.connect();
     history.pushState(null, "", "/");
     studio.show(null);
-    await studio.recorder.start(Number($("tempo").value), $("count-in").checked);
+    await studio.recorder.start({ bpm: this.#tempo(), beatsInBar: Number($("beats").value), countIn: $("count-in").checked, ticks: $("metronome").checked });
     studio.watch(studio.recorder.journal);
     this.#showUse();
     studio.facts(null);
     this.words();
+  }
+
+  /** Beats a minute; what cannot be becomes what can. */
+  #tempo() {
+    const field = $("tempo");
+    const bpm = Math.min(Number(field.max), Math.max(Number(field.min), Math.round(field.valueAsNumber || Number(field.defaultValue))));
+    field.value = bpm;
+    return bpm;
   }
 
   async stopRecording() {

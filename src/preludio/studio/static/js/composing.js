@@ -8,6 +8,7 @@ import * as shape from "./shape.js";
 const HEAD_START_MS = 2500; // so much music is there before it sounds ...
 const LONGEST_WAIT_MS = 500; // ... or what came within this time
 const UPBEAT_MS = 60; // before the first note of a piece from nothing
+const OWN = "preludio.composing"; // in the storage of this window
 const LEAD_IN_MS = 2500; // how much of the old is heard before the new
 
 export class Composing {
@@ -41,7 +42,7 @@ export class Composing {
     const wish = shape.wish();
     const source = await this.studio.begin.source();
     if (source.piece) source.seen = this.studio.piece.mark;
-    return { ...wish, ...source, takes: shape.takes() };
+    return { ...wish, ...source, takes: shape.takes(), model: this.studio.models.chosen };
   }
 
   /** Everything after the playhead anew. */
@@ -50,14 +51,17 @@ export class Composing {
     const here = player.positionMs;
     const atEnd = here >= player.endMs - 200;
     try {
-      await this.#run({ ...shape.wish(), piece: piece.id, seen: piece.mark, from_ms: atEnd ? null : Math.round(here), takes: shape.takes() });
+      const place = { piece: piece.id, seen: piece.mark, from_ms: atEnd ? null : Math.round(here) };
+      await this.#run({ ...shape.wish(), ...place, takes: shape.takes(), model: this.studio.models.chosen });
     } catch (error) {
       complain(error);
     }
   }
 
   stop() {
-    this.abort?.abort();
+    if (!this.on) return;
+    this.abort.abort();
+    if (this.working) api.stop(this.working).catch(() => {}); // gone: then it has stopped, or will by itself
   }
 
   async #run(wish) {
@@ -67,7 +71,9 @@ export class Composing {
     if (studio.recorder.on || studio.duet.on) await studio.quiet();
     const abort = new AbortController();
     this.abort = abort;
+    this.working = null; // the piece, once it is begun
     this.line = { key: "asking" };
+    this.done = null; // of 1; null for not known
     studio.sampler.wake();
     studio.player.pause();
     studio.facts(null);
@@ -107,9 +113,12 @@ export class Composing {
     }
   }
 
-  #started({ piece, versions, from_ms: fromMs, kept }, run) {
+  #started({ piece, versions, from_ms: fromMs, prompt_ms: promptMs, kept, seconds }, run) {
     const { studio } = this;
-    Object.assign(run, { piece: piece.id, fromMs, multiple: versions.length > 1 });
+    Object.assign(run, { piece: piece.id, fromMs, multiple: versions.length > 1, seconds });
+    this.working = piece.id;
+    this.line = { key: "composing", ms: fromMs };
+    own(piece.id);
     if (location.pathname !== `/p/${piece.id}`) history.pushState(null, "", `/p/${piece.id}`);
     studio.player.set(kept, fromMs);
     studio.player.frontierMs = fromMs;
@@ -118,10 +127,10 @@ export class Composing {
       studio.player.setRegion(null);
     }
     studio.overview.refit();
-    studio.roll.seams = fromMs ? [fromMs] : [];
+    studio.roll.seams = promptMs ? [promptMs] : [];
     if (run.multiple) {
       studio.takes.from = Math.max(0, fromMs - LEAD_IN_MS);
-      studio.takes.show(versions, kept, fromMs);
+      studio.takes.show(versions, kept, promptMs);
     }
     studio.player.seek(Math.max(0, fromMs - LEAD_IN_MS));
     studio.facts(piece);
@@ -136,6 +145,7 @@ export class Composing {
       else studio.player.add(rows);
     }
     run.doneMs = seconds * 1000;
+    this.done = seconds / run.seconds;
     studio.player.frontierMs = run.fromMs + run.doneMs;
     this.line = { key: "composing", ms: run.fromMs + run.doneMs };
     const waited = performance.now() - run.clickedAt;
@@ -153,7 +163,9 @@ export class Composing {
   async #ended(run) {
     const { studio } = this;
     this.abort = null;
+    this.working = null;
     this.line = null;
+    own(null);
     status("");
     studio.player.frontierMs = Infinity;
     if (studio.player.notes.length && !run.begun && run.done) this.#play(run);
@@ -172,7 +184,7 @@ export class Composing {
       const versions = await Promise.all(piece.choosing.map((number) => api.version(piece.id, number)));
       const { studio } = this;
       studio.takes.from = Math.max(0, versions[0].from_ms - LEAD_IN_MS);
-      studio.takes.show(piece.choosing, [], versions[0].from_ms);
+      studio.takes.show(piece.choosing, [], versions[0].prompt_ms);
       versions.forEach((version, number) => studio.takes.add(number, version.notes));
       studio.takes.hear(0, false);
       studio.facts(null);
@@ -199,19 +211,35 @@ export class Composing {
     }
   }
 
-  /** The line of status, from frame to frame. */
+  /** The line of status and the bar of progress, from frame to frame. */
   tell() {
     const { studio } = this;
-    const { piece, player } = studio;
+    const { piece, player, following } = studio;
     if (this.line) status(t(this.line.key, { n: this.line.n, time: clock(this.line.ms ?? 0) }), true);
-    else if (studio.following.on) status(t("composedElsewhere", { time: clock(studio.following.doneMs) }), true);
+    else if (following.on) status(t(isOwn(piece?.id) ? "composing" : "composedElsewhere", { time: clock(following.doneMs) }), true);
     else if (player.playing && player.stalled) status(t("waiting"), true);
     else if (studio.recorder.on) status(t(performance.now() < studio.recorder.beginsAt ? "countingIn" : "recording"), true);
-    else if (piece && piece.finished === false && !piece.composing && !piece.choosing?.length) status(t("broken", { time: clock(piece.end_ms) }));
+    else if (piece && piece.finished === false && !piece.composing && !piece.choosing?.length) status(t("unfinished", { time: clock(piece.end_ms) }));
     else status("");
+    showProgress(this.on || following.on, this.on ? this.done : following.done);
   }
 
   words() {
     status("");
   }
+}
+
+/** What this window composes, so that it knows it again after a reload. */
+function own(piece) {
+  if (piece) sessionStorage.setItem(OWN, piece);
+  else sessionStorage.removeItem(OWN);
+}
+
+const isOwn = (piece) => sessionStorage.getItem(OWN) === piece;
+
+function showProgress(on, share) {
+  const bar = document.getElementById("progress");
+  bar.hidden = !on;
+  if (!on || share === null) bar.removeAttribute("value");
+  else bar.value = Math.min(1, share);
 }

@@ -30,10 +30,12 @@ export class Duet extends EventTarget {
     return this.originMs === null ? 0 : performance.now() - this.originMs;
   }
 
-  async start() {
+  /** model: the name of the one that answers; null for the studio's choice. */
+  async start(model) {
+    this.model = model;
     await this.sampler.wake();
     Object.assign(this, { on: true, originMs: null, said: [], answer: null });
-    this.journal = new Journal("duet");
+    this.journal = new Journal("duet", { model });
     this.timer = setInterval(() => this.#tick(), 15);
     this.#turn("listening");
   }
@@ -97,7 +99,7 @@ export class Duet extends EventTarget {
     const notes = heard.map(([onset, offset, ...rest]) => [onset - firstMs, offset - firstMs, ...rest]);
     try {
       const { temperature, top_p, min_p } = wish();
-      for await (const event of api.answer({ notes, seconds: ANSWER_SECONDS, temperature, top_p, min_p, seed: null }, answer.abort.signal)) {
+      for await (const event of api.answer({ notes, seconds: ANSWER_SECONDS, temperature, top_p, min_p, seed: null, model: this.model }, answer.abort.signal)) {
         if (event.event === "notes") for (const row of event.notes) { answer.notes.push(row); this.sampler.want(row[2], row[3]); }
         else if (event.event === "error") throw new api.ApiError(event.code, event.message);
       }

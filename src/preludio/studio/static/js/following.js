@@ -10,7 +10,7 @@ const ASK_MS = 10_000;
 
 export class Following {
   constructor(studio) {
-    Object.assign(this, { studio, abort: null, doneMs: 0, missed: false });
+    Object.assign(this, { studio, abort: null, doneMs: 0, done: null, missed: false });
     this.windows = new BroadcastChannel("preludio");
     this.windows.onmessage = ({ data }) => this.#told(data);
     addEventListener("piece-touched", ({ detail }) => this.windows.postMessage(detail));
@@ -86,6 +86,15 @@ export class Following {
     this.abort = null;
   }
 
+  /** Ends what is composed in the piece that is shown, whoever asked for it. */
+  async halt() {
+    try {
+      await api.stop(this.studio.piece.id);
+    } catch (error) {
+      complain(error);
+    }
+  }
+
   #ended() {
     this.abort = null;
     this.studio.player.frontierMs = Infinity;
@@ -98,6 +107,7 @@ export class Following {
     else if (event.event === "notes") {
       this.#add(event.takes);
       this.doneMs = this.fromMs + event.seconds * 1000;
+      this.done = this.seconds ? event.seconds / this.seconds : null;
       studio.player.frontierMs = this.doneMs;
     } else if (event.event === "done") studio.facts(event.piece);
   }
@@ -105,12 +115,15 @@ export class Following {
   #show({ piece, takes }) {
     const { studio } = this;
     const rows = takes.length ? takes.flatMap((take) => take.notes) : piece.version.notes;
-    this.fromMs = takes[0]?.from_ms ?? piece.version.from_ms;
+    const version = takes[0] ?? piece.version;
+    this.fromMs = version.from_ms;
+    this.seconds = version.wishes?.seconds;
+    this.done = null;
     this.seen = takes.length ? takes.map((take) => new Set(take.notes.map(String))) : [new Set(rows.map(String))];
     studio.show(piece, { keepPlace: true });
     if (takes.length) {
       studio.takes.from = this.fromMs;
-      studio.takes.show(piece.choosing, [], this.fromMs);
+      studio.takes.show(piece.choosing, [], version.prompt_ms);
       takes.forEach((take, number) => studio.takes.add(number, take.notes));
       studio.facts(null);
     }

@@ -84,7 +84,7 @@ export class Journal {
       state.place = (await api.addNotes(state.piece, { version: state.version, place: before, notes })).n_notes;
       return state.place - before;
     }
-    const piece = await api.begin({ kind: state.kind, key: state.key, notes });
+    const piece = await api.begin({ kind: state.kind, key: state.key, notes, ...(state.model ? { model: state.model } : {}) });
     const [begun] = piece.history; // somebody may have gone on from it since
     Object.assign(state, { piece: piece.id, version: begun.id, place: begun.n_notes });
     this.onpiece(piece);

@@ -5,6 +5,7 @@ import { noteColour } from "./colours.js";
 const NAMES = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"];
 const BLACK = new Set([1, 3, 6, 8, 10]);
 const [LOWEST, HIGHEST] = [21, 108];
+const FOLLOW_MS = 1500; // the keys do not jump about more often
 
 export const nameOf = (pitch) => `${NAMES[pitch % 12]}${Math.floor(pitch / 12) - 1}`;
 
@@ -16,11 +17,38 @@ export class Keyboard {
     for (let pitch = LOWEST; pitch <= HIGHEST; pitch += 1) this.#addKey(pitch);
     this.focus(60, false);
     this.#listen(hands);
-    new ResizeObserver(() => {
-      const white = this.keys.get(60).getBoundingClientRect().width;
-      if (white) element.style.setProperty("--key-width", `${white}px`);
-    }).observe(element);
+    new ResizeObserver(() => this.#measure()).observe(element);
+    for (const [id, octaves] of [["lower", -1], ["higher", 1]]) document.getElementById(id).onclick = () => this.scrollBy(octaves);
+    element.addEventListener("scroll", () => this.#showEnds());
     requestAnimationFrame(() => this.reveal(60));
+  }
+
+  #measure() {
+    const white = this.keys.get(60).getBoundingClientRect().width;
+    if (white) this.element.style.setProperty("--key-width", `${white}px`);
+    this.#showEnds();
+  }
+
+  /** Buttons beside the piano, where not all of it fits. */
+  #showEnds() {
+    const { scrollLeft, scrollWidth, clientWidth } = this.element;
+    const fits = scrollWidth <= clientWidth + 1;
+    for (const id of ["lower", "higher"]) document.getElementById(id).hidden = fits;
+    document.getElementById("lower").disabled = scrollLeft <= 1;
+    document.getElementById("higher").disabled = scrollLeft >= scrollWidth - clientWidth - 1;
+  }
+
+  scrollBy(octaves) {
+    const white = this.keys.get(60).getBoundingClientRect().width;
+    this.element.scrollLeft += octaves * 7 * white;
+  }
+
+  /** Where a key is, in pixels of the keyboard as it is shown: its left edge and its width. */
+  place(pitch) {
+    const white = this.keys.get(60).getBoundingClientRect().width;
+    const key = this.keys.get(pitch);
+    const left = key.offsetLeft - this.element.scrollLeft;
+    return BLACK.has(pitch % 12) ? { left: left - 0.31 * white, wide: 0.62 * white, isBlack: true } : { left, wide: white, isBlack: false };
   }
 
   #addKey(pitch) {
@@ -76,17 +104,18 @@ export class Keyboard {
       if (step) this.focus(this.focused + step);
       else if (event.key === "Home") this.focus(LOWEST);
       else if (event.key === "End") this.focus(HIGHEST);
-      else if (event.key === "Enter" || event.key === " ") { if (!event.repeat) hands.down(this.focused, 72); } else return;
+      else if (event.key === "Enter") { if (!event.repeat) hands.down(this.focused, 72); } else return;
       event.preventDefault();
       event.stopPropagation();
     });
-    const let_go = (event) => { if (event.type === "blur" || event.key === "Enter" || event.key === " ") hands.up(this.focused); };
-    element.addEventListener("keyup", let_go);
-    element.addEventListener("blur", let_go, true);
+    const letGo = (event) => { if (event.type === "blur" || event.key === "Enter") hands.up(this.focused); };
+    element.addEventListener("keyup", letGo);
+    element.addEventListener("blur", letGo, true);
   }
 
   /** notes: rows that sound now, from the piece and from the hands. */
-  light(notes) {
+  light(notes, follow = false) {
+    if (follow) this.#follow(notes);
     const wanted = new Map(notes.map((note) => [note[2], noteColour(note[3], note[5])]));
     for (const pitch of this.lit.keys()) if (!wanted.has(pitch)) this.keys.get(pitch)?.classList.remove("lit");
     for (const [pitch, colour] of wanted) {
@@ -96,5 +125,16 @@ export class Keyboard {
       key?.classList.add("lit");
     }
     this.lit = wanted;
+  }
+
+  /** Where not all keys fit, those that sound come into sight, now and then. */
+  #follow(notes) {
+    const { element } = this;
+    const now = performance.now();
+    if (!notes.length || now - (this.followedAt ?? 0) < FOLLOW_MS || element.scrollWidth <= element.clientWidth + 1) return;
+    const places = notes.map((note) => this.place(Math.min(HIGHEST, Math.max(LOWEST, note[2]))));
+    if (places.some(({ left, wide }) => left >= 0 && left + wide <= element.clientWidth)) return;
+    this.followedAt = now;
+    this.reveal(Math.min(HIGHEST, Math.max(LOWEST, notes.at(-1)[2])));
   }
 }

@@ -4,21 +4,28 @@ import * as api from "./api.js";
 import { Begin } from "./begin.js";
 import * as colours from "./colours.js";
 import { Composing } from "./composing.js";
+import { Downloads } from "./downloads.js";
 import { Duet } from "./duet.js";
+import { Editing } from "./editing.js";
+import { Falling } from "./falling.js";
 import { Following } from "./following.js";
-import { Hands, isWriting } from "./hands.js";
+import { Hands } from "./hands.js";
 import { clock, label, preferred, speak, t, titleOf } from "./i18n.js";
+import { install } from "./install.js";
 import { Journal } from "./journal.js";
 import { Keyboard, nameOf } from "./keyboard.js";
-import { Keep } from "./keep.js";
+import { Header } from "./header.js";
 import { Library } from "./library.js";
 import { Looping } from "./looping.js";
 import { banner, complain, notify, status } from "./notices.js";
+import { Models } from "./models.js";
 import { Player } from "./player.js";
 import { Recorder } from "./recorder.js";
 import { Roll } from "./roll.js";
 import { Sampler } from "./sampler.js";
+import * as settings from "./settings.js";
 import * as shape from "./shape.js";
+import * as shortcuts from "./shortcuts.js";
 import { Takes } from "./takes.js";
 
 const PATIENCE_MS = 5000; // with what a page before this one could not send
@@ -41,7 +48,11 @@ class Studio {
     this.composing = new Composing(this);
     this.following = new Following(this);
     this.begin = new Begin(this);
-    this.keep = new Keep(this);
+    this.models = new Models();
+    this.header = new Header(this);
+    this.downloads = new Downloads(this, this.models);
+    this.editing = new Editing(this);
+    this.falling = new Falling($("falling"), this.keyboard, this.player);
     this.library = new Library({ open: (id) => this.open(id), gone: (id) => this.#gone(id), shown: () => this.piece?.id });
     this.hands.keysOn = () => this.recorder.on || this.duet.on || this.begin.mode === "play";
   }
@@ -49,6 +60,7 @@ class Studio {
   async start() {
     dress(localStorage.getItem("preludio.theme"));
     await speak(preferred());
+    settings.prepare();
     shape.prepare();
     this.#listen();
     this.words();
@@ -56,6 +68,7 @@ class Studio {
     if (this.sampler.silent) banner("noAudio");
     this.sampler.prepare().catch(complain);
     this.begin.listThemes();
+    this.models.load().then(() => this.facts(null));
     if (new URLSearchParams(location.search).has("already")) {
       notify(t("already"));
       history.replaceState(null, "", "/");
@@ -63,12 +76,13 @@ class Studio {
     await this.#sendLeft();
     await this.#openAddress();
     document.documentElement.dataset.ready = "";
+    install();
   }
 
   /** Notes and names that a page before this one could not send. */
   async #sendLeft() {
     const left = await Journal.left();
-    const sent = Promise.all([...left.map((journal) => journal.end()), this.keep.resend()]);
+    const sent = Promise.all([...left.map((journal) => journal.end()), this.header.resend()]);
     const pieces = await Promise.race([sent, new Promise((done) => setTimeout(done, PATIENCE_MS, []))]);
     const piece = pieces.findLast(Boolean);
     if (piece && location.pathname === "/") history.replaceState(null, "", `/p/${piece}`);
@@ -153,7 +167,7 @@ class Studio {
     this.overview.refit();
     this.player.seek(keepPlace ? at : 0);
     const version = piece?.version;
-    this.roll.seams = version ? [...new Set([version.prompt_ms, version.from_ms])].filter((ms) => ms > 0 && ms < this.player.endMs) : [];
+    this.roll.seams = version && version.prompt_ms > 0 && version.prompt_ms < this.player.endMs ? [version.prompt_ms] : []; // where a prompt ends
     this.begin.follow(piece);
     this.facts(piece);
   }
@@ -168,8 +182,9 @@ class Studio {
     $("star").setAttribute("aria-pressed", String(Boolean(this.piece?.starred)));
     $("undo").disabled = !this.piece?.can_undo || this.busy || this.following.on;
     $("redo").disabled = !this.piece?.can_redo || this.busy || this.following.on;
-    $("keep").hidden = $("star").hidden = !shown;
-    this.keep.show(this.piece);
+    $("piece-menu").hidden = $("star").hidden = !shown;
+    this.header.show(this.piece);
+    this.downloads.show(this.piece);
     this.controls();
   }
 
@@ -193,14 +208,27 @@ class Studio {
     $("again").hidden = this.takes.open || !canAgain;
     const words = atEnd && player.endMs ? t("goOn") : t("again", { time: clock(here) });
     if ($("again").textContent !== words) $("again").firstChild.textContent = words;
-    $("compose").classList.toggle("stopping", this.composing.on);
-    $("compose").firstChild.dataset.t = this.composing.on ? "stop" : "compose";
-    $("compose").firstChild.textContent = t(this.composing.on ? "stop" : "compose");
+    const stops = this.composing.on || this.following.on;
+    $("compose").classList.toggle("stopping", stops);
+    $("compose").firstChild.dataset.t = stops ? "stop" : "compose";
+    $("compose").firstChild.textContent = t(stops ? "stop" : "compose");
+    this.#showLength(canAgain);
+    this.editing.show();
     $("seek").max = Math.max(player.endMs, 0);
+  }
+
+  /** From where to where each button composes: the length always counts from where the new music begins. */
+  #showLength(canAgain) {
+    const span = (from) => ({ from: clock(from), to: clock(from + shape.lengthMs()) });
+    const sentences = [t("lengthCompose", span(this.begin.startMs))];
+    if (canAgain) sentences.push(t("lengthAgain", { ...span(this.player.positionMs), button: $("again").textContent }));
+    const words = sentences.join(" ");
+    if ($("length-text").textContent !== words) $("length-text").textContent = words;
   }
 
   words() {
     shape.show();
+    this.models.words();
     this.begin.words();
     this.takes.words();
     this.facts(null);
@@ -223,7 +251,12 @@ class Studio {
     $("seek").oninput = () => player.seek(Number($("seek").value));
     $("zoom-in").onclick = () => this.roll.zoomBy(1.4);
     $("zoom-out").onclick = () => this.roll.zoomBy(1 / 1.4);
-    $("compose").onclick = () => (this.composing.on ? this.composing.stop() : this.composing.compose());
+    $("compose").onclick = () => {
+      if (this.composing.on) this.composing.stop();
+      else if (this.following.on) this.following.halt();
+      else this.composing.compose();
+    };
+    for (const id of ["length", "use"]) $(id).addEventListener("input", later);
     $("again").onclick = () => this.composing.again();
     $("undo").onclick = () => this.travel(api.undo);
     $("redo").onclick = () => this.travel(api.redo);
@@ -234,7 +267,7 @@ class Studio {
     this.takes.addEventListener("none", () => this.travel(api.undo));
     this.duet.addEventListener("turn", () => this.#duetWords());
     this.duet.addEventListener("fault", ({ detail }) => complain(detail));
-    addEventListener("keydown", (event) => this.#shortcut(event));
+    shortcuts.listen(this);
     addEventListener("popstate", () => this.#openAddress());
     addEventListener("piece-changed", ({ detail }) => { if (detail.id === this.piece?.id) this.facts(detail); });
     addEventListener("offline-studio", () => this.#offline());
@@ -246,7 +279,7 @@ class Studio {
   }
 
   playOrPause() {
-    if (this.player.playing) this.player.pause();
+    if (this.player.playing || this.player.starting) this.player.pause();
     else if (this.player.notes.length) this.player.play();
   }
 
@@ -278,26 +311,12 @@ class Studio {
     return null;
   }
 
-  #shortcut(event) {
-    const ctrl = event.ctrlKey || event.metaKey;
-    if (ctrl && event.key.toLowerCase() === "z" && !isWriting(event.target)) {
-      event.preventDefault();
-      (event.shiftKey ? $("redo") : $("undo")).click();
-    } else if (ctrl && event.key.toLowerCase() === "y" && !isWriting(event.target)) {
-      event.preventDefault();
-      $("redo").click();
-    } else if (event.key === " " && !event.target.closest("button, input, select, a, summary, dialog")) {
-      event.preventDefault();
-      this.playOrPause();
-    }
-  }
-
   async startDuet() {
     await this.quiet();
     this.hands.connect();
     history.pushState(null, "", "/");
     this.show(null);
-    await this.duet.start();
+    await this.duet.start(this.models.chosen);
     this.watch(this.duet.journal);
     this.#duetWords();
     this.facts(null);
@@ -366,8 +385,9 @@ class Studio {
     }
     notify(t("back"));
     if (!this.begin.themes) this.begin.listThemes();
-    if (!this.sampler.gains) this.sampler.prepare().catch(complain);
-    await this.keep.resend();
+    if (!this.models.list.length) this.models.load();
+    if (!this.sampler.ready) this.sampler.prepare().catch(complain);
+    await this.header.resend();
     if (this.piece && !this.busy) await this.refresh({ anew: this.takes.open });
   }
 
@@ -388,10 +408,11 @@ class Studio {
     const now = performance.now();
     const played = this.hands.sounding(now).map((note) => [...note, note[1], 0]);
     if (this.takes.open) this.takes.draw(position, player.playing);
-    else this.roll.draw(position, player.playing || live !== null, this.composing.on || this.following.on ? { frontierMs: player.frontierMs === Infinity ? player.endMs : player.frontierMs } : {});
+    else this.roll.draw(position, player.playing || live !== null, { frontierMs: this.#frontier(), held: recorder.sounding(now) });
     this.overview.draw(position, false);
+    this.falling.draw(position, recorder.sounding(now));
     const active = live || player.playing ? player.active(position) : [];
-    this.keyboard.light([...active, ...played]);
+    this.keyboard.light([...active, ...played], player.playing);
     const time = `${clock(position)} / ${clock(player.endMs)}`;
     if ($("time").textContent !== time) {
       $("time").textContent = time;
@@ -401,6 +422,12 @@ class Studio {
     if (!live) $("seek").value = position;
     this.composing.tell();
     this.#describe();
+  }
+
+  /** Up to where it is composed, while something is being composed. */
+  #frontier() {
+    if (!this.composing.on && !this.following.on) return undefined;
+    return Math.min(this.player.frontierMs, this.player.frontierMs === Infinity ? this.player.endMs : Infinity);
   }
 
   #describe() {

@@ -19,6 +19,7 @@ export class Player extends EventTarget {
     this.loop = false;
     this.region = null; // what is looped: { from, to } in milliseconds, to Infinity for the end; null for the whole piece
     this.playing = false;
+    this.starting = null; // a token, while the first recordings are waited for
     this.stalled = false;
     this.anchor = { ms: 0, seconds: 0 }; // a moment of the music and of the clock: what is scheduled next is reckoned from it
     this.rounds = []; // the anchors of what is heard now and scheduled: of a loop whose jump lies ahead there are two
@@ -46,6 +47,7 @@ export class Player extends EventTarget {
     this.endMs = Math.max(endMs, ...[0], this.notes.reduce((end, note) => Math.max(end, note[4]), 0));
     if (this.region?.from > this.endMs - LEAST_ROUND_MS) this.region = null;
     this.#aim();
+    this.#wantSoon(this.anchor.ms); // should somebody press Play
   }
 
   /** What is looped; a region that is too short for it is none. */
@@ -73,10 +75,10 @@ export class Player extends EventTarget {
   /** Notes that have just been composed or played, anywhere. */
   add(notes) {
     for (const note of notes) {
-      const place = this.#placeOf(note[0], note[2]);
+      const place = this.placeOf(note[0], note[2]);
       this.notes.splice(place, 0, note);
       this.endMs = Math.max(this.endMs, note[4]);
-      this.sampler.want(note[2], note[3]);
+      this.sampler.want(note[2], note[3], note[0] - this.anchor.ms);
       if (place < this.next) {
         this.next += 1;
         if (this.playing && !this.stalled) this.#schedule(note);
@@ -84,7 +86,8 @@ export class Player extends EventTarget {
     }
   }
 
-  #placeOf(onset, pitch = -1) {
+  /** Where the first note is that begins at a moment or after it. */
+  placeOf(onset, pitch = -1) {
     let [low, high] = [0, this.notes.length];
     while (low < high) {
       const middle = (low + high) >> 1;
@@ -96,7 +99,12 @@ export class Player extends EventTarget {
   }
 
   async play(fromMs = this.positionMs) {
+    const starting = Symbol("starting");
+    this.starting = starting;
     await this.sampler.wake();
+    if (!this.playing) await this.sampler.wantFirst(this.#soonest(fromMs));
+    if (this.starting !== starting) return; // paused meanwhile, or begun elsewhere
+    this.starting = null;
     if (fromMs >= this.endMs - 20 && this.frontierMs === Infinity) fromMs = this.loop ? this.region?.from ?? 0 : 0;
     this.#stopSound();
     this.playing = true;
@@ -106,7 +114,14 @@ export class Player extends EventTarget {
     this.#changed();
   }
 
+  /** What sounds first from a moment on: what is held there, then what begins. */
+  #soonest(ms) {
+    const place = this.placeOf(ms);
+    return [...this.active(ms).filter((note) => note[0] < ms).map((note) => [ms, ...note.slice(1)]), ...this.notes.slice(place, place + 12)];
+  }
+
   pause() {
+    this.starting = null;
     if (!this.playing) return;
     const at = this.positionMs;
     this.playing = false;
@@ -125,6 +140,7 @@ export class Player extends EventTarget {
     } else {
       this.anchor = { ms: at, seconds: 0 };
       this.#aim();
+      if (this.starting) this.play(at);
     }
     this.#changed();
   }
@@ -139,7 +155,7 @@ export class Player extends EventTarget {
   /** What sounds at a moment. */
   active(ms) {
     const sounding = [];
-    for (let place = this.#placeOf(ms + 1) - 1; place >= 0 && this.notes[place][0] > ms - 20_000; place -= 1) {
+    for (let place = this.placeOf(ms + 1) - 1; place >= 0 && this.notes[place][0] > ms - 20_000; place -= 1) {
       if (this.notes[place][4] > ms) sounding.push(this.notes[place]);
     }
     return sounding;
@@ -174,7 +190,7 @@ export class Player extends EventTarget {
   }
 
   #aim() {
-    this.next = this.#placeOf(this.anchor.ms);
+    this.next = this.placeOf(this.anchor.ms);
   }
 
   #when(ms) {
@@ -235,7 +251,7 @@ export class Player extends EventTarget {
 
   /** The recordings of what comes next. */
   #wantSoon(position) {
-    for (let place = this.next; place < this.notes.length && this.notes[place][0] < position + 8000; place += 1) this.sampler.want(this.notes[place][2], this.notes[place][3]);
+    for (let place = this.next; place < this.notes.length && this.notes[place][0] < position + 8000; place += 1) this.sampler.want(this.notes[place][2], this.notes[place][3], this.notes[place][0] - position);
   }
 
   #resume() {
@@ -247,7 +263,8 @@ export class Player extends EventTarget {
   #ended() {
     this.playing = false;
     this.anchor = { ms: this.endMs, seconds: 0 };
-    this.bus = null; // what still rings may ring out
+    if (this.bus) this.sampler.retire(this.bus);
+    this.bus = null;
     this.#changed();
   }
 

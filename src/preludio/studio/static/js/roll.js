@@ -2,6 +2,7 @@
 
 import { clock } from "./i18n.js";
 import { chosen, ink, noteColour, ringColour } from "./colours.js";
+import { listenToFingers } from "./fingers.js";
 
 const LONGEST_MS = 20_000; // no note sounds longer
 const FIT_MS = 75_000; // a piece up to so long is shown whole
@@ -20,7 +21,8 @@ export class Roll {
   /** source: an object with `notes` (rows by onset), `endMs`, and perhaps `region` and `loop`. onSeek(ms) when the roll is clicked,
    * onRegion(region, done) while a loop is drawn on the strip of times. */
   constructor(canvas, source, { onSeek = null, onRegion = null, small = false, exact = false } = {}) {
-    Object.assign(this, { canvas, source, small, exact, zoom: 1, startMs: 0, position: 0, seams: [], low: 41, high: 77, hover: null, drag: null });
+    Object.assign(this, { canvas, source, small, exact, zoom: 1, startMs: 0, position: 0, seams: [], low: 41, high: 77, hover: null, drag: null, ratio: 1 });
+    this.editor = null; // who takes what the pointer does to notes, while one edits: { down(event), move(event), up(event), picture, draw(c) }
     this.context = canvas.getContext("2d");
     new ResizeObserver(() => this.measure()).observe(canvas);
     if (onRegion) this.#listenToStrip(onRegion, onSeek);
@@ -30,23 +32,33 @@ export class Roll {
   #listen(onSeek) {
     const { canvas } = this;
     canvas.addEventListener("pointerdown", (event) => {
-      if (event.button === 0 && this.source.endMs && !this.drag) onSeek(this.timeAt(event.offsetX));
+      const editing = this.editor?.down(event);
+      if (!editing && event.pointerType === "mouse" && event.button === 0 && this.source.endMs && !this.drag) onSeek(this.timeAt(event.offsetX));
     });
-    canvas.addEventListener("pointermove", (event) => { this.hover = event.pointerType === "mouse" ? event.offsetX : null; });
+    canvas.addEventListener("pointermove", (event) => {
+      this.editor?.move(event);
+      this.hover = event.pointerType === "mouse" ? event.offsetX : null;
+    });
+    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => this.editor?.up(event));
     canvas.addEventListener("pointerleave", () => { this.hover = null; });
     canvas.addEventListener("wheel", (event) => {
-      if (event.ctrlKey) this.zoomBy(event.deltaY < 0 ? 1.2 : 1 / 1.2);
-      else if (Math.abs(event.deltaX) > Math.abs(event.deltaY)) this.startMs += event.deltaX / this.scale;
+      if (event.ctrlKey) this.zoomBy(event.deltaY < 0 ? 1.2 : 1 / 1.2, event.offsetX);
+      else if (event.shiftKey || Math.abs(event.deltaX) > Math.abs(event.deltaY)) this.panBy(-(event.deltaX || event.deltaY));
       else return;
-      this.held = performance.now();
       event.preventDefault();
     }, { passive: false });
+    listenToFingers(canvas, {
+      free: () => !this.editor?.busy,
+      tap: (x) => { if (this.source.endMs && !this.editor) onSeek(this.timeAt(x)); },
+      pan: (dx) => this.panBy(dx),
+      pinch: (factor, x) => this.zoomBy(factor, x),
+    });
   }
 
   /** Dragging along the times draws a loop; its edges can be taken hold of. A click there seeks as everywhere. */
   #listenToStrip(onRegion, onSeek) {
     const { canvas } = this;
-    const onStrip = (event) => this.source.endMs > 0 && event.offsetY >= this.height - AXIS;
+    const onStrip = (event) => event.pointerType === "mouse" && this.source.endMs > 0 && event.offsetY >= this.height - AXIS; // a finger pans there too
     const end = (event) => {
       if (!this.drag) return;
       if (this.drag.moved) onRegion(this.#drawn(event.offsetX), true);
@@ -90,34 +102,68 @@ export class Roll {
     return near.find((onset) => Math.abs(onset - ms) * this.scale <= SNAP) ?? ms;
   }
 
+  /** As many pixels as the screen has for it, whatever the browser's zoom. */
   measure() {
     const { clientWidth, clientHeight } = this.canvas;
     this.drawn = null;
     this.width = clientWidth;
     this.height = clientHeight;
-    const ratio = devicePixelRatio || 1;
-    this.canvas.width = Math.round(clientWidth * ratio);
-    this.canvas.height = Math.round(clientHeight * ratio);
-    this.context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    this.ratio = devicePixelRatio || 1;
+    this.canvas.width = Math.round(clientWidth * this.ratio);
+    this.canvas.height = Math.round(clientHeight * this.ratio);
+    this.context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+  }
+
+  /** The nearest border between two pixels of the screen. */
+  #snap(x) {
+    return Math.round(x * this.ratio) / this.ratio;
+  }
+
+  /** All of the piece, and a little. */
+  get #wholeMs() {
+    return Math.max(this.source.endMs * 1.02, 12_000);
+  }
+
+  get #fittedMs() {
+    return this.#wholeMs <= FIT_MS || this.small ? this.#wholeMs : FIT_MS * Math.min(1, this.width / 900);
   }
 
   get shownMs() {
     if (this.exact) return Math.max(this.source.endMs, 1); // under a slider, whose ends are the piece's
-    const whole = Math.max(this.source.endMs * 1.02, 12_000);
-    return (whole <= FIT_MS || this.small ? whole : FIT_MS * Math.min(1, this.width / 900)) / this.zoom;
+    return Math.min(this.#fittedMs / this.zoom, this.#wholeMs);
   }
 
   get scale() {
     return this.width / this.shownMs;
   }
 
+  pitchAt(y) {
+    return this.high - Math.floor(y / this.lane);
+  }
+
   timeAt(x) {
     return Math.max(0, this.startMs + x / this.scale);
   }
 
-  zoomBy(factor) {
-    const next = this.zoom * factor;
-    if (next >= 0.2 && (this.width / this.shownMs) * factor <= MOST_ZOOM) this.zoom = next;
+  /** Closer or further away. What is at x stays there; without x, the playhead, or if it is not in sight the middle. */
+  zoomBy(factor, x = null) {
+    const head = this.#x(this.position);
+    const fixed = x ?? (head >= 0 && head <= this.width ? head : this.width / 2);
+    const ms = this.startMs + fixed / this.scale;
+    const least = this.#fittedMs / this.#wholeMs;
+    const most = Math.max(1, (MOST_ZOOM * this.#fittedMs) / this.width);
+    this.zoom = Math.min(most, Math.max(least, this.zoom * factor));
+    this.#begin(ms - fixed / this.scale);
+  }
+
+  panBy(pixels) {
+    this.#begin(this.startMs - pixels / this.scale);
+  }
+
+  /** A person has chosen what is shown: it does not follow the playhead for a while. */
+  #begin(ms) {
+    this.held = performance.now();
+    this.startMs = Math.min(Math.max(0, ms), Math.max(0, this.#wholeMs - this.shownMs));
   }
 
   /** Which keys are shown: those of the piece, and some room. */
@@ -147,9 +193,13 @@ export class Roll {
   /** The playhead stays in sight: gliding, or a page at a time where motion is unwelcome. */
   #follow(playing) {
     const shown = this.shownMs;
-    const end = Math.max(this.source.endMs * (this.exact ? 1 : 1.02), shown);
-    if (playing && !(performance.now() - (this.held ?? -9999) < 2500)) {
-      const place = (this.position - this.startMs) / shown;
+    const end = Math.max(this.exact ? this.source.endMs : this.#wholeMs, shown);
+    const moved = this.position !== this.followed;
+    this.followed = this.position;
+    const place = (this.position - this.startMs) / shown;
+    if (!playing) {
+      if (moved && (place < 0 || place > 0.97)) this.startMs = this.position - 0.3 * shown; // somebody has gone there
+    } else if (!(performance.now() - (this.held ?? -9999) < 2500)) {
       if (still.matches) {
         if (place > 0.95 || place < 0) this.startMs = this.position - 0.05 * shown;
       } else if (place < 0 || place > 1) this.startMs = this.position - 0.35 * shown;
@@ -159,7 +209,7 @@ export class Roll {
   }
 
   draw(position, playing, extra = {}) {
-    if (!this.width) this.measure();
+    if (!this.width || this.ratio !== (devicePixelRatio || 1)) this.measure();
     if (!this.width) return;
     this.position = position;
     this.#fitPitch();
@@ -170,11 +220,13 @@ export class Roll {
     this.lane = (height - (this.small ? 0 : AXIS)) / (this.high - this.low + 1);
     if (this.source.endMs || playing) this.#grid(c);
     else if (!this.small) this.#ghosts(c);
-    this.#notes(c, position, playing || extra.lit);
+    this.#notes(c, position, playing);
+    for (const note of extra.held ?? []) this.#note(c, note, true);
     if (this.source.region) this.#region(c);
     if (!this.small && (this.source.endMs || playing)) this.#names(c);
     if (extra.frontierMs !== undefined) this.#frontier(c, extra.frontierMs);
     for (const ms of this.seams) this.#line(c, ms, ink("--edge"), [3, 4]);
+    this.editor?.draw(c);
     if (this.source.endMs && !this.exact) this.#playhead(c, position);
     if (this.hover !== null && this.source.endMs) this.#hovered(c);
   }
@@ -184,7 +236,7 @@ export class Roll {
     const { source, startMs, zoom, hover, low, high, seams } = this;
     const { region, loop } = source;
     const place = this.exact ? 0 : Math.round(position * this.scale * 2);
-    const picture = [place, playing, source.notes.length, source.endMs, source.notes, startMs, zoom, hover, low, high, seams, region, loop, frontierMs, chosen()];
+    const picture = [place, playing, source.notes.length, source.endMs, source.notes, startMs, zoom, hover, low, high, seams, region, loop, frontierMs, chosen(), this.editor?.picture];
     const same = this.drawn?.every((value, index) => value === picture[index]) ?? false;
     this.drawn = picture;
     return same;
@@ -201,26 +253,19 @@ export class Roll {
   #grid(c) {
     c.lineWidth = 1;
     for (let pitch = Math.ceil(this.low / 12) * 12; pitch <= this.high; pitch += 12) {
-      const y = Math.round(this.#y(pitch) + this.lane) + 0.5;
-      c.strokeStyle = ink("--line");
-      c.beginPath();
-      c.moveTo(0, y);
-      c.lineTo(this.width, y);
-      c.stroke();
+      c.fillStyle = ink("--line");
+      c.fillRect(0, this.#snap(this.#y(pitch) + this.lane), this.width, this.#snap(1));
     }
     if (this.small || !this.source.endMs) return;
     const every = TICKS_MS.find((ms) => ms * this.scale >= 62) ?? TICKS_MS.at(-1);
     c.textAlign = "center";
     c.font = "11px system-ui, sans-serif";
     for (let ms = Math.ceil(this.startMs / every) * every || every; ms < this.startMs + this.shownMs; ms += every) {
-      const x = Math.round(this.#x(ms)) + 0.5;
+      const x = this.#x(ms);
       c.fillStyle = ink("--quiet");
       c.fillText(clock(ms), x, this.height - 6);
-      c.strokeStyle = ink("--line");
-      c.beginPath();
-      c.moveTo(x, this.height - AXIS);
-      c.lineTo(x, this.height - AXIS + 4);
-      c.stroke();
+      c.fillStyle = ink("--line");
+      c.fillRect(this.#snap(x), this.height - AXIS, this.#snap(1), 4);
     }
   }
 
@@ -265,36 +310,41 @@ export class Roll {
   #notes(c, position, lit) {
     const { notes } = this.source;
     const [from, to] = [this.#first(this.startMs - LONGEST_MS), this.startMs + this.shownMs];
-    const high = Math.max(2, this.lane - (this.lane > 5 ? 1 : 0.3));
-    const radius = Math.min(3, high / 2.4);
     for (let place = from; place < notes.length && notes[place][0] < to; place += 1) {
-      const [onset, offset, pitch, velocity, until, part] = notes[place];
-      if (until < this.startMs) continue;
-      const [x, y] = [this.#x(onset), this.#y(pitch)];
-      const wide = Math.max(2, (offset - onset) * this.scale - 0.8);
-      if (until > offset + 30) {
-        c.fillStyle = ringColour(velocity, part);
-        c.fillRect(x + wide, y + high * 0.2, (until - offset) * this.scale, high * 0.6);
-      }
-      const sounding = lit && onset <= position && until > position;
-      c.fillStyle = noteColour(velocity, part);
-      if (sounding) {
-        c.save();
-        c.shadowColor = noteColour(velocity, part);
-        c.shadowBlur = 12;
-      }
-      c.beginPath();
-      c.roundRect(x, y - (sounding ? 0.8 : 0), wide, high + (sounding ? 1.6 : 0), radius);
-      c.fill();
-      if (sounding) c.restore();
+      const [onset, , , , until] = notes[place];
+      if (until >= this.startMs) this.#note(c, notes[place], lit && onset <= position && until > position);
     }
   }
 
+  #note(c, [onset, offset, pitch, velocity, until, part], sounding) {
+    const { x, y, wide, high } = this.box([onset, offset, pitch]);
+    if (until > offset + 30) {
+      c.fillStyle = ringColour(velocity, part);
+      c.fillRect(x + wide, y + high * 0.2, (until - offset) * this.scale, high * 0.6);
+    }
+    c.save();
+    c.fillStyle = noteColour(velocity, part);
+    if (sounding) {
+      c.shadowColor = noteColour(velocity, part);
+      c.shadowBlur = 12;
+    }
+    c.beginPath();
+    c.roundRect(x, y - (sounding ? 0.8 : 0), wide, high + (sounding ? 1.6 : 0), Math.min(3, high / 2.4));
+    c.fill();
+    c.restore();
+  }
+
+  /** Where a note is drawn, in CSS pixels of the canvas. */
+  box([onset, offset, pitch]) {
+    const high = Math.max(2, this.lane - (this.lane > 5 ? 1 : 0.3));
+    return { x: this.#snap(this.#x(onset)), y: this.#y(pitch), wide: Math.max(2, this.#snap((offset - onset) * this.scale - 0.8)), high };
+  }
+
   #line(c, ms, colour, dash = []) {
-    const x = Math.round(this.#x(ms)) + 0.5;
+    const x = this.#snap(this.#x(ms)) + this.#snap(1) / 2;
     c.save();
     c.strokeStyle = colour;
-    c.lineWidth = 1;
+    c.lineWidth = this.#snap(1);
     c.setLineDash(dash);
     c.beginPath();
     c.moveTo(x, 0);

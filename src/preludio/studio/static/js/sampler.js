@@ -1,22 +1,20 @@
 // The piano: recordings of a grand at four strengths, every third key, laid over one another (as preludio.render does it).
 
-const LAYERS = [14, 40, 77, 124];
-const LOWEST = 21;
-const HIGHEST = 108;
+import { HIGHEST, LAYERS, LOWEST, recordedFor, Recordings } from "./recordings.js";
+
 const FIRST_UNDAMPED = 90; // a grand has no dampers from about here up
-const MASTER_DB = -5; // below the written sound: the limiter of a browser is coarser
-const MOST_BUFFERS = 84; // decoded recordings kept, about 160 MB
+const MASTER_DB = -3; // below the written sound
 const MOST_VOICES = 90;
 const RANGE_DB = 40;
-const RECORDED = Array.from({ length: 30 }, (_, place) => LOWEST + 3 * place);
 const NOISE_GAIN = 0.008 * 10 ** ((MASTER_DB - 2) / 20); // of a key that comes up: as far under the strings as in the written sound
 const MOST_NOISES = 24; // at about one time: in such a crowd nobody hears one more
 const NOISE_SECONDS = 0.4;
+const RING_OUT_MS = 12_000; // the longest recording
+const FIRST_MS = 150; // what sounds together with the first note
+const READY_MS = 400; // a first note does not wait longer for its own recordings: near ones stand in
 
 /** The key of a piano that plays a MIDI pitch: beyond the ends of the keyboard, the same tone some octaves inside. */
 const keyOf = (pitch) => (pitch > HIGHEST ? pitch - 12 * Math.ceil((pitch - HIGHEST) / 12) : pitch < LOWEST ? pitch + 12 * Math.ceil((LOWEST - pitch) / 12) : pitch);
-const recordedFor = (pitch) => LOWEST + 3 * Math.round((Math.min(HIGHEST, Math.max(LOWEST, pitch)) - LOWEST) / 3);
-const keptSeconds = (pitch) => (pitch < 45 ? 10 : pitch < 60 ? 8 : pitch < 75 ? 6 : 4);
 export const damperSeconds = (pitch) => 0.06 * 2 ** ((60 - pitch) / 36);
 
 /** How strongly a velocity sounds: the square law of Dannenberg (2006). */
@@ -47,16 +45,16 @@ function opened() {
 
 export class Sampler {
   constructor(context = opened()) {
-    this.buffers = new Map(); // "pitch-layer" -> AudioBuffer, in the order of their last use
-    this.keysUp = new Map(); // recorded key -> AudioBuffer of its way up
-    this.loading = new Map();
     this.voices = new Set();
     this.noises = new Set(); // of keys that come up
     this.context = context;
     if (this.silent) return; // the page says so
-    this.volume = new GainNode(this.context);
-    this.limiter = new DynamicsCompressorNode(this.context, { threshold: -4, knee: 3, ratio: 20, attack: 0.002, release: 0.12 });
-    this.volume.connect(this.limiter).connect(this.context.destination);
+    this.recordings = new Recordings(context);
+    this.volume = new GainNode(context);
+    this.output = new WaveShaperNode(context, { curve: [-1, 1] }); // straight, and never over full scale
+    // Until the limiter is there, and where a browser has no place for it (a page without https from another machine).
+    this.limiter = new DynamicsCompressorNode(context, { threshold: -4, knee: 3, ratio: 20, attack: 0.002, release: 0.12 });
+    this.volume.connect(this.limiter).connect(this.output).connect(context.destination);
     this.live = this.bus();
   }
 
@@ -64,27 +62,31 @@ export class Sampler {
     return this.context === null;
   }
 
-  async prepare() {
-    if (this.silent) return;
-    const answer = await fetch("/piano/levels.json");
-    const table = await answer.json();
-    this.gains = new Map();
-    for (const layer of LAYERS) {
-      table.pitches.forEach((pitch, place) => {
-        const db = table.balance_db[place] + MASTER_DB - table.layers_db[layer][place];
-        this.gains.set(`${pitch}-${layer}`, 10 ** (db / 20));
-      });
-    }
-    // A few keys far apart first, so that any note can sound at once; then what lies between.
-    const middle = [60, 48, 72, 36, 84, 54, 66, 42, 78];
-    await Promise.all(middle.slice(0, 3).map((pitch) => this.load(pitch, 77)));
-    for (const layer of [77, 40]) for (const pitch of middle) this.load(pitch, layer);
-    await Promise.all(RECORDED.map((pitch) => this.#loadKeyUp(pitch)));
+  get ready() {
+    return this.silent || this.recordings.gains !== null;
   }
 
-  async #loadKeyUp(pitch) {
-    const buffer = await this.#decoded(pitch, "release");
-    if (buffer) this.keysUp.set(pitch, buffer);
+  async prepare() {
+    if (this.silent) return;
+    const limited = this.#limit();
+    const answer = await fetch("/piano/levels.json");
+    this.recordings.level(await answer.json(), MASTER_DB);
+    await Promise.all([limited, this.recordings.prepare()]);
+  }
+
+  /** Puts the exact limiter where the browser's compressor was. */
+  async #limit() {
+    if (!this.context.audioWorklet) return;
+    try {
+      await this.context.audioWorklet.addModule("/static/js/limiter.js");
+    } catch {
+      return; // offline for a moment
+    }
+    const limiter = new AudioWorkletNode(this.context, "limiter", { outputChannelCount: [2], channelCount: 2, channelCountMode: "explicit" });
+    this.volume.disconnect();
+    this.limiter.disconnect();
+    this.limiter = limiter;
+    this.volume.connect(limiter).connect(this.output);
   }
 
   /** A way to the loudspeaker that can be silenced by itself. */
@@ -98,67 +100,19 @@ export class Sampler {
     if (!this.silent && this.context.state !== "running") await Promise.race([this.context.resume(), new Promise((done) => setTimeout(done, 300))]);
   }
 
-  load(pitch, layer) {
-    const name = `${pitch}-${layer}`;
-    if (this.buffers.has(name) || this.silent) return Promise.resolve();
-    if (!this.loading.has(name)) this.loading.set(name, this.#fetched(pitch, layer, name).finally(() => this.loading.delete(name)));
-    return this.loading.get(name);
+  /** Asks for the recordings that a note needs; it sounds in so many milliseconds. Settled when they are there. */
+  want(pitch, velocity, inMs = 0) {
+    if (this.silent) return Promise.resolve();
+    const key = keyOf(pitch);
+    return Promise.all(mixOf(velocity).map(([layer]) => this.recordings.load(recordedFor(key), layer, Math.max(0, inMs))));
   }
 
-  /** A recording; null if it cannot be had now. */
-  async #decoded(pitch, layer) {
-    const file = `/piano/${String(pitch).padStart(3, "0")}-${String(layer).padStart(3, "0")}.ogg`;
-    try {
-      const answer = await fetch(file);
-      return answer.ok ? await this.context.decodeAudioData(await answer.arrayBuffer()) : null;
-    } catch {
-      return null; // offline for a moment: it is asked for again
-    }
-  }
-
-  async #fetched(pitch, layer, name) {
-    const buffer = await this.#decoded(pitch, layer);
-    if (buffer === null) return;
-    this.buffers.set(name, this.#shortened(buffer, pitch));
-    for (const oldest of this.buffers.keys()) {
-      if (this.buffers.size <= MOST_BUFFERS) break;
-      this.buffers.delete(oldest);
-    }
-  }
-
-  /** The beginning, faded out: twelve seconds of each of 120 recordings would fill half a gigabyte. */
-  #shortened(whole, pitch) {
-    const frames = Math.round(keptSeconds(pitch) * whole.sampleRate);
-    if (whole.length <= frames) return whole;
-    const part = this.context.createBuffer(whole.numberOfChannels, frames, whole.sampleRate);
-    const fade = Math.round(0.8 * whole.sampleRate);
-    for (let channel = 0; channel < whole.numberOfChannels; channel += 1) {
-      const samples = whole.getChannelData(channel).slice(0, frames);
-      for (let i = 0; i < fade; i += 1) samples[frames - 1 - i] *= i / fade;
-      part.copyToChannel(samples, channel);
-    }
-    return part;
-  }
-
-  /** Asks for the recordings that a note needs. */
-  want(pitch, velocity) {
-    for (const [layer] of mixOf(velocity)) this.load(recordedFor(pitch), layer);
-  }
-
-  /** The recording asked for, or the nearest that is there: [buffer, its key, its gain]. */
-  #nearest(pitch, layer) {
-    let best = null;
-    let least = Infinity;
-    for (const name of this.buffers.keys()) {
-      const [key, strength] = name.split("-").map(Number);
-      const distance = Math.abs(key - pitch) + (strength === layer ? 0 : 4 + Math.abs(LAYERS.indexOf(strength) - LAYERS.indexOf(layer)));
-      if (distance < least) [least, best] = [distance, name];
-    }
-    if (best === null) return null;
-    const buffer = this.buffers.get(best);
-    this.buffers.delete(best);
-    this.buffers.set(best, buffer); // now the last used
-    return [buffer, Number(best.split("-")[0]), this.gains.get(best)];
+  /** Waits a little for the recordings of rows that sound first. */
+  async wantFirst(notes) {
+    if (this.silent || !notes.length) return;
+    this.recordings.postpone();
+    const first = notes.filter((note) => note[0] < notes[0][0] + FIRST_MS);
+    await Promise.race([Promise.all(first.map((note) => this.want(note[2], note[3]))), new Promise((done) => setTimeout(done, READY_MS))]);
   }
 
   /** Strikes a key at a time of the audio clock; it sounds until `release`. Null if there is nothing to sound. */
@@ -170,7 +124,7 @@ export class Sampler {
     const envelope = new GainNode(this.context, { gain: 1 });
     const sources = [];
     for (const [layer, share] of mixOf(velocity)) {
-      const found = this.#nearest(recordedFor(key), layer);
+      const found = this.recordings.nearest(recordedFor(key), layer);
       if (found === null) continue;
       const [buffer, recorded, gain] = found;
       const source = new AudioBufferSourceNode(this.context, { buffer, playbackRate: 2 ** ((key - recorded) / 12) });
@@ -201,7 +155,7 @@ export class Sampler {
 
   /** The key comes up at a time, and is heard a little; its string sounds on while the pedal holds the damper. */
   lift(voice, when) {
-    const buffer = voice && this.keysUp.get(recordedFor(voice.pitch));
+    const buffer = voice && this.recordings.keyUp(voice.pitch);
     if (!buffer) return;
     const start = Math.max(when, this.context.currentTime);
     if (this.#crowd(start) >= MOST_NOISES) return;
@@ -267,6 +221,11 @@ export class Sampler {
       for (const source of sources) source.stop();
       bus.disconnect();
     }, 120);
+  }
+
+  /** A way that nothing is sent on any longer: what rings on it may ring out. */
+  retire(bus) {
+    setTimeout(() => this.hush(bus), RING_OUT_MS);
   }
 
   /** A short tick of a metronome. */

@@ -2,36 +2,41 @@
 
 import { t } from "./i18n.js";
 import { ApiError } from "./api.js";
+import { noteFields } from "./settings.js";
 
 const $ = (id) => document.getElementById(id);
 const LENGTHS = [15, 30, 45, 60, 90, 120, 180, 300, 600];
 const FIELDS = ["temperature", "top-p", "min-p", "seed"];
 const NAMES = { temperature: "temperature", "top-p": "topP", "min-p": "minP", seed: "seed" };
 
-/** Calm ... wild, 0 to 100: the temperature from 0.9 to 1.12, and with heat a floor under unlikely events. */
-export function filtersOf(mood) {
-  const temperature = mood <= 50 ? 0.9 + (mood / 50) * 0.1 : 1 + ((mood - 50) / 50) * 0.12;
-  return { temperature: Math.round(temperature * 100) / 100, min_p: mood > 50 ? Math.round(((mood - 50) / 50) * 2) / 100 : 0 };
+/** Likelier ... more surprising events, 0 to 100: the temperature from 0.9 to 1.12, and above 1 a floor under unlikely events. */
+export function filtersOf(surprise) {
+  const temperature = surprise <= 50 ? 0.9 + (surprise / 50) * 0.1 : 1 + ((surprise - 50) / 50) * 0.12;
+  return { temperature: Math.round(temperature * 100) / 100, min_p: surprise > 50 ? Math.round(((surprise - 50) / 50) * 2) / 100 : 0 };
 }
 
 export function prepare() {
-  $("mood").addEventListener("input", () => {
-    const filters = filtersOf(Number($("mood").value));
+  $("surprise").addEventListener("input", () => {
+    const filters = filtersOf(Number($("surprise").value));
     $("temperature").value = filters.temperature;
     $("min-p").value = filters.min_p;
+    noteFields("temperature", "min-p");
     show();
   });
   $("length").addEventListener("input", show);
   show();
 }
 
+/** How much is composed, in milliseconds. */
+export const lengthMs = () => LENGTHS[$("length").value] * 1000;
+
 export function show() {
-  const mood = Number($("mood").value);
-  const word = t(`mood${mood < 15 ? 0 : mood < 40 ? 1 : mood <= 60 ? 2 : mood <= 85 ? 3 : 4}`);
+  const surprise = Number($("surprise").value);
+  const word = t(`surprise${surprise < 15 ? 0 : surprise < 40 ? 1 : surprise <= 60 ? 2 : surprise <= 85 ? 3 : 4}`);
   const seconds = LENGTHS[$("length").value];
   const length = seconds < 60 ? t("lengthShort", { n: seconds }) : seconds === 60 ? t("lengthOne") : t("lengthLong", { n: (seconds / 60).toLocaleString(document.documentElement.lang) });
-  $("mood-out").textContent = word;
-  $("mood").setAttribute("aria-valuetext", word);
+  $("surprise-out").textContent = word;
+  $("surprise").setAttribute("aria-valuetext", word);
   $("length-out").textContent = length;
   $("length").setAttribute("aria-valuetext", length);
 }

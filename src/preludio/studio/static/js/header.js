@@ -1,4 +1,4 @@
-// Title, star, downloads, link, history.
+// What stands above the roll: title, star, and the menu with link, history and deletion.
 
 import * as api from "./api.js";
 import { change, send, unsent } from "./changes.js";
@@ -7,7 +7,7 @@ import { complain, notify } from "./notices.js";
 
 const $ = (id) => document.getElementById(id);
 
-export class Keep {
+export class Header {
   constructor(studio) {
     this.studio = studio;
     $("title").addEventListener("change", () => this.#rename());
@@ -17,14 +17,8 @@ export class Keep {
     });
     $("star").onclick = () => this.#change({ starred: !studio.piece.starred });
     $("copy-link").onclick = () => this.#copyLink();
-    $("delete").onclick = () => { $("keep").open = false; studio.library.remove(studio.piece); };
-    for (const link of $("keep").querySelectorAll("[data-format]")) link.addEventListener("click", (event) => this.#download(event, link));
-    addEventListener("pointerdown", (event) => { if (!$("keep").contains(event.target)) $("keep").open = false; });
-    $("keep").addEventListener("keydown", (event) => {
-      if (event.key !== "Escape") return;
-      $("keep").open = false;
-      $("keep").querySelector("summary").focus();
-    });
+    $("delete").onclick = () => { $("piece-menu").open = false; studio.library.remove(studio.piece); };
+    for (const menu of document.querySelectorAll(".menu")) closeByItself(menu);
   }
 
   #rename() {
@@ -68,36 +62,12 @@ export class Keep {
     } catch {
       notify(link); // no clipboard here: to be copied by hand
     }
-    $("keep").open = false;
-  }
-
-  /** By hand, so that the page can say that it takes a while, or that it failed. */
-  async #download(event, link) {
-    event.preventDefault();
-    if (link.ariaDisabled === "true") return;
-    link.ariaDisabled = "true";
-    const words = link.textContent;
-    link.textContent = t("preparing");
-    try {
-      const answer = await api.download(api.downloadPath(this.studio.piece.id, link.dataset.format));
-      const name = decodeURIComponent(answer.headers.get("content-disposition")?.match(/filename\*?=(?:utf-8'')?"?([^";]+)/i)?.[1] ?? `preludio.${link.dataset.format}`);
-      const anchor = document.createElement("a");
-      anchor.href = URL.createObjectURL(await answer.blob());
-      anchor.download = name;
-      anchor.click();
-      setTimeout(() => URL.revokeObjectURL(anchor.href), 60_000);
-    } catch (error) {
-      complain(error instanceof TypeError ? new api.ApiError("offline") : error);
-    } finally {
-      link.textContent = words;
-      link.ariaDisabled = "false";
-    }
+    $("piece-menu").open = false;
   }
 
   show(piece) {
     if (!piece) return;
-    for (const link of $("keep").querySelectorAll("[data-format]")) link.href = api.downloadPath(piece.id, link.dataset.format);
-    const versions = piece.history ?? [];
+    const versions = withoutIntermediateEdits(piece.history ?? [], piece.head);
     $("history").hidden = versions.length < 2;
     $("history").querySelector("ol").replaceChildren(...versions.toReversed().map((version) => this.#version(version)));
   }
@@ -117,4 +87,20 @@ export class Keep {
     row.append(button);
     return row;
   }
+}
+
+/** Of a run of edits that were made one after another, the last; and what is shown, whichever it is. */
+function withoutIntermediateEdits(versions, head) {
+  const editedAgain = new Set(versions.filter((version) => version.kind === "edit").map((version) => version.parent));
+  return versions.filter((version) => version.id === head || version.kind !== "edit" || !editedAgain.has(version.id));
+}
+
+/** A menu closes when one presses elsewhere, or Escape. */
+function closeByItself(menu) {
+  addEventListener("pointerdown", (event) => { if (!menu.contains(event.target)) menu.open = false; });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  });
 }
