@@ -14,7 +14,7 @@ from test_engine import TINY, needs_native, random_checkpoint
 from preludio.engine.native import NativeEngine, NativeSession
 from preludio.engine.native.library import library
 from preludio.engine.relations import add_relations
-from preludio.tokens import NOTE_OFF, PAD, TIME_SHIFT, VELOCITY, VOCAB_SIZE, relations
+from preludio.tokens import N_KEYS, NOTE_OFF, PAD, TIME_SHIFT, VELOCITY, VOCAB_SIZE, relations
 from preludio.tokens.relations import States, Tracker
 
 pytest.importorskip("torch")
@@ -72,7 +72,7 @@ def test_the_state_of_some_chords_by_hand() -> None:
     state = at(relations.states(np.array([ids])), 0, len(ids) - 1)
     assert state.bases.tolist() == [67, 64, 60, -1, 60, -1, 20, 16, -1, -1]
     assert state.direct[[59, 60, 64, 67]].tolist() == [0, 1 + 10 + 3, 1 + 4, 1 + 3]  # up for 25 steps, down for 75, down for 25
-    rhythm = state.direct[relations.N_KEYS :].reshape(3, 100)
+    rhythm = state.direct[N_KEYS:].reshape(3, 100)
     assert rhythm[0, [0, 24, 74, 99]].tolist() == [16, 24, 32, 35]  # 26, 50, 100 and 125 steps after the chord; the gap is 50
     assert (rhythm[1:] == relations.N_RHYTHMS - 1).all()
     assert state.shares.argmax(axis=1).tolist() == [7, 7, 7]
@@ -194,11 +194,11 @@ def test_the_operator_has_the_gradient_of_plain_pytorch(monkeypatch: pytest.Monk
     if why := fused.build():
         pytest.skip(f"the operators cannot be built here: {why}")
     generator = torch.Generator().manual_seed(0)
-    inputs = [torch.randn(shape, generator=generator).requires_grad_() for shape in ((2, 70, 16), (relations.N_ROWS, 16))]
+    x, rows = (torch.randn(shape, generator=generator).requires_grad_() for shape in ((2, 70, 16), (relations.N_ROWS, 16)))
     weights, states = torch.randn(2, 70, 388, generator=generator), StatesOfTensors.of(torch.randint(0, 388, (2, 70), generator=generator))
     gradients = []
     for loaded in (True, False):
         monkeypatch.setattr(fused, "loaded", lambda loaded=loaded: loaded)
-        gradients.append(torch.autograd.grad((related(inputs[0], inputs[1], states) * weights).sum(), inputs))
+        gradients.append(torch.autograd.grad((related(x, rows, states) * weights).sum(), (x, rows)))
     for ours, plain in zip(*gradients, strict=True):
         torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
