@@ -88,7 +88,7 @@ def visit(browser: Any, server: Server) -> Iterator[Open]:
     yield opened
     for context in contexts:
         context.close()
-    assert faults == []
+    assert not faults, faults
 
 
 def until(page: Page, condition: str) -> None:

@@ -330,7 +330,7 @@ def test_pieces_are_found_starred_renamed_deleted_and_brought_back(visit: Open) 
     page.get_by_role("button", name="Delete this piece: Lluvia de otoño").click()
     until(page, "document.querySelectorAll('#pieces li').length === 0 && preludio.piece === null")
     page.click("#library-close")
-    page.locator("#notices button").click()
+    page.locator("#notices").get_by_text("Undo", exact=True).click()
     until(page, "preludio.piece?.title === 'Lluvia de otoño'")
     with page.expect_download() as downloading:
         page.click("#download summary")

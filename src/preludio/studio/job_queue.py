@@ -17,7 +17,7 @@ Work = Callable[[Emit, threading.Event], None]
 DescribeError = Callable[[BaseException], ServerEvent]
 
 MAX_WAITING = 500
-GRACE_SECONDS = 5.0  # in which a page that was reloaded listens again
+GRACE_SECONDS = 10.0  # in which a page that was reloaded listens again
 
 
 class JobCancelled(Exception):

@@ -27,7 +27,7 @@ def event_stream_docs(events: str) -> dict[int | str, dict[str, Any]]:
 
 EVENTS = event_stream_docs(
     "`queued` (place), `started` (piece, versions, from_ms, prompt_ms, seconds, kept), `notes` (rows as in a version, by take), `done`, "
-    "`error` (code, message). When nobody has listened for five seconds, the work stops; `POST /api/pieces/{piece}/stop` stops it at once."
+    "`error` (code, message). When nobody has listened for ten seconds, the work stops; `POST /api/pieces/{piece}/stop` stops it at once."
 )
 
 

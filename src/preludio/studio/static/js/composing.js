@@ -61,6 +61,7 @@ export class Composing {
   stop() {
     if (!this.on) return;
     this.abort.abort();
+    own(null);
     if (this.working) api.stop(this.working).catch(() => {}); // gone: then it has stopped, or will by itself
   }
 
@@ -102,12 +103,13 @@ export class Composing {
         this.#notes(event, run);
         break;
       case "done":
-        run.done = true;
+        run.done = run.over = true;
         this.studio.player.frontierMs = Infinity;
         this.studio.showDetails(event.piece);
         break;
       case "error":
         complain(new api.ApiError(event.code, event.message));
+        run.over = true;
         run.refused = event.code === "changed";
         break;
     }
@@ -165,7 +167,7 @@ export class Composing {
     this.abort = null;
     this.working = null;
     this.line = null;
-    own(null);
+    if (run.over) own(null); // a stream that broke may be that of a page which is being reloaded
     status("");
     studio.player.frontierMs = Infinity;
     if (studio.player.notes.length && !run.begun && run.done) this.#play(run);

@@ -46,7 +46,10 @@ function dismissal(notice) {
 function place() {
   const list = $("notices");
   const host = document.querySelector("dialog[open]") ?? document.body;
-  if (list.parentElement !== host) host.append(list);
+  if (list.parentElement !== host) {
+    host.append(list);
+    if (host !== document.body) host.addEventListener("close", () => document.body.append(list), { once: true }); // still to be read, and pressed
+  }
   const stage = (host === document.body ? [$("roll"), $("takes")].find((element) => element && !element.hidden) : null) ?? host;
   const box = stage.getBoundingClientRect();
   const seen = host === document.body && box.bottom > 120;
