@@ -22,7 +22,7 @@ from preludio.corpus.shards import EncodedPiece, Shards, write_shards
 from preludio.tokens import encode
 from preludio.train import TrainConfig
 
-MODEL = ModelConfig(d_model=16, n_heads=2, n_layers=2, d_ff=32, window=32)
+MODEL = ModelConfig(d_model=16, n_heads=2, n_layers=2, d_ff=32, window=32, relations=True)
 WORDS = ["model.d_model=16", "model.n_heads=2", "model.n_layers=2", "model.d_ff=32", "model.window=32", "lengths=[[16,0.5],[32,1.0]]"]
 WORDS += ["batch_tokens=256", "steps=24", "warmup_steps=3", "decay_steps=8", "validate_every=6", "validate_windows=2", "save_every=5"]
 WORDS += ["sample_every=0", "compile=false"]
