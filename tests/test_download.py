@@ -131,7 +131,7 @@ def serve(running: str, monkeypatch: pytest.MonkeyPatch) -> Serve:
 
 
 def get(url: str, to: Path, data: bytes = GOOD, **more: Any) -> Path:
-    return download(published(data), to, url=url, **({"patience": IMPATIENT} | more))
+    return download(published(data), to, url=url, **({"retry_policy": IMPATIENT} | more))
 
 
 def fails(url: str, to: Path, data: bytes = GOOD, **more: Any) -> str:
