@@ -915,7 +915,7 @@ def test_a_port_of_another_program_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_duet_keeps_an_answer_beyond_the_88_keys(client: TestClient) -> None:
-    """A model answered with pitch 125, which the page sounds an octave or more lower; the store refused it, and the rest of the duet with it."""
+    """A model answered with pitch 125, which the page sounds some octaves lower; the store refused it, and the rest of the duet with it."""
     notes = [[0, 100, 60, 70, 0], [200, 300, 125, 6, 1]]
     piece = client.post("/api/pieces", json={"notes": notes, "kind": "duet"})
     assert piece.status_code == 201
