@@ -80,6 +80,7 @@ def visit(browser: Any, server: Server) -> Iterator[Open]:
         page = context.new_page()
         if not expect_faults:
             page.on("pageerror", lambda error: faults.append(str(error)))
+            page.on("response", lambda answer: faults.append(refused(answer)) if answer.status >= 400 else None)
             page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
         page.goto(server.address + path)
         page.wait_for_selector("html[data-ready]")
@@ -89,6 +90,11 @@ def visit(browser: Any, server: Server) -> Iterator[Open]:
     for context in contexts:
         context.close()
     assert not faults, faults
+
+
+def refused(answer: Any) -> str:
+    """What was asked for, so that a fault that is seen once in ten runs can be understood."""
+    return f"{answer.status} {answer.request.method} {answer.url} {answer.request.post_data}"
 
 
 def until(page: Page, condition: str) -> None:

@@ -921,6 +921,16 @@ def test_a_port_of_another_program_is_one_line(tmp_path: Path) -> None:
         serve(Settings(port=other.getsockname()[1], browser=False, data=tmp_path), print)
 
 
+def test_a_duet_keeps_an_answer_beyond_the_88_keys(client: TestClient) -> None:
+    """A model answered with pitch 125, which the page sounds some octaves lower; the store refused it, and the rest of the duet with it."""
+    notes = [[0, 100, 60, 70, 0], [200, 300, 125, 6, 1]]
+    piece = client.post("/api/pieces", json={"notes": notes, "kind": "duet"})
+    assert piece.status_code == 201
+    assert [note[2] for note in piece.json()["version"]["notes"]] == [60, 125]
+    with client.stream("POST", "/api/answer", json={"notes": notes, "seconds": 1}) as response:
+        assert response.status_code == 200
+
+
 # Models
 
 

@@ -23,7 +23,7 @@ PieceId = Annotated[str, Field(min_length=1, max_length=40, pattern=r"^[\w-]+$")
 ETag = Annotated[str, Field(max_length=200, pattern=r"^[\d.]+$")]
 IdempotencyKey = Annotated[str, Field(min_length=16, max_length=64, pattern=r"^[0-9A-Za-z-]+$")]
 ModelName = Annotated[str, Field(min_length=1, max_length=300)]
-PlayedNote = tuple[Ms, Ms, Annotated[int, Field(ge=21, le=108)], Annotated[int, Field(ge=1, le=127)], Literal[0, 1]]
+PlayedNote = tuple[Ms, Ms, Annotated[int, Field(ge=0, le=127)], Annotated[int, Field(ge=1, le=127)], Literal[0, 1]]
 """[onset_ms, offset_ms, pitch, velocity, part]: part 0 was played, 1 composed."""
 
 
