@@ -103,8 +103,8 @@ def test_trying_changes_nothing(tmp_path: Path) -> None:
 
 KILLED_WRITER = """
 import sys, time
-from preludio.files import replacing
-with replacing(sys.argv[1]) as beside, beside.open("wb") as file:
+from preludio.files import replace_atomically
+with replace_atomically(sys.argv[1]) as beside, beside.open("wb") as file:
     file.write(b"half")
     file.flush()
     print("writing", flush=True)

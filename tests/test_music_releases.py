@@ -92,7 +92,7 @@ def test_probabilities_are_those_of_the_likelihood(score: EngineScore) -> None:
     found = score.probabilities(ids)
     assert found.shape == (2499, VOCAB_SIZE)
     np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
-    np.testing.assert_allclose(-np.log(found[np.arange(2499), ids[1:]]), score(ids[None])[0], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(-np.log(found[np.arange(2499), ids[1:]]), score(ids[None])[0, :, 0], rtol=1e-4, atol=1e-4)
 
 
 def test_pieces_in_one_process_and_in_two_give_the_same(score: EngineScore) -> None:

@@ -93,9 +93,10 @@ def loaded() -> bool:
 
 
 def supports(qkv: Tensor, window: int) -> bool:
-    """Whether `attend` takes this: built, on the CPU, whole tiles, every key within the window of every query."""
+    """Whether `attend` takes this: built, on the CPU, a type that it multiplies, whole tiles, every key within every query's window."""
     time, d_head = qkv.shape[1], qkv.shape[-1]
-    return _loaded and qkv.device.type == "cpu" and qkv.dtype in OPERATORS and time % TILE == 0 and time <= window and d_head % 32 == 0
+    multiplied = qkv.dtype == torch.float32 or (qkv.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return _loaded and qkv.device.type == "cpu" and multiplied and time % TILE == 0 and time <= window and d_head % 32 == 0
 
 
 def attend(qkv: Tensor, relative: Tensor) -> Tensor:
