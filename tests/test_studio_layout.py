@@ -244,7 +244,7 @@ def test_a_notice_of_the_open_list_can_be_pressed(visit: Open) -> None:
     piece = page.evaluate("() => preludio.piece.id")
     page.click("#library-open")
     page.locator("#pieces button[aria-label^='Delete']").first.click()
-    page.get_by_role("button", name="Undo", exact=True).last.click()
+    page.locator("#notices").get_by_text("Undo", exact=True).click()
     until(page, f"preludio.piece?.id === '{piece}'")
 
 
