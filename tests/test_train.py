@@ -241,7 +241,7 @@ def test_a_handful_of_pieces_needs_no_validation_split(tmp_path: Path, capsys: p
 def refused(capsys: pytest.CaptureFixture[str], code: int) -> str:
     """The one line."""
     assert code == 2
-    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("preludio: step", "preludio: 17,200"))]
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith(("preludio: step", "preludio: 37,968"))]
     assert len(lines) == 1, lines
     return lines[0]
 
@@ -508,5 +508,5 @@ def test_tensorboard_has_the_figures_of_the_log(tmp_path: Path) -> None:
 
 def test_settings_of_a_state_are_those_of_the_run(finished: Path) -> None:
     told = TrainConfig.from_table(state.load_settings(finished / state.FILE), "the state")
-    assert told.model == ModelConfig(16, 2, 2, 32, 32)
+    assert told.model == MODEL
     assert told.sample_every == 12
