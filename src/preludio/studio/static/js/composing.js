@@ -216,14 +216,14 @@ export class Composing {
   /** The line of status and the bar of progress, from frame to frame. */
   tell() {
     const { studio } = this;
-    const { piece, player, following } = studio;
+    const { piece, player, liveUpdates } = studio;
     if (this.line) status(t(this.line.key, { n: this.line.n, time: clock(this.line.ms ?? 0) }), true);
-    else if (following.on) status(t(isOwn(piece?.id) ? "composing" : "composedElsewhere", { time: clock(following.doneMs) }), true);
+    else if (liveUpdates.on) status(t(isOwn(piece?.id) ? "composing" : "composedElsewhere", { time: clock(liveUpdates.doneMs) }), true);
     else if (player.playing && player.stalled) status(t("waiting"), true);
     else if (studio.recorder.on) status(t(performance.now() < studio.recorder.beginsAt ? "countingIn" : "recording"), true);
     else if (piece && piece.finished === false && !piece.composing && !piece.choosing?.length) status(t("unfinished", { time: clock(piece.end_ms) }));
     else status("");
-    showProgress(this.on || following.on, this.on ? this.done : following.done);
+    showProgress(this.on || liveUpdates.on, this.on ? this.done : liveUpdates.done);
   }
 
   words() {
