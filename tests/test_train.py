@@ -21,7 +21,6 @@ from training_runs import MODEL, arguments, config, open_data, rows, write_data
 
 import preludio
 from preludio import checkpoint, cli
-from preludio.checkpoint import ModelConfig
 from preludio.errors import OutputError, TrainError
 from preludio.model.tables import checkpoint_arrays
 from preludio.tokens import VOCABULARY_HASH
