@@ -184,7 +184,7 @@ def test_who_offers_formats_offers_those_of_the_table() -> None:
 
 @pytest.mark.parametrize("name", ["piece.flac", "piece"])
 def test_another_suffix_names_the_choices(name: str) -> None:
-    with pytest.raises(RequestError, match=r"\.mid, \.wav, \.svg, \.png"):
+    with pytest.raises(RequestError, match=r"\.mid, \.wav, .mp3, \.svg, \.png"):
         write(PIECE, name)
 
 
