@@ -1,4 +1,4 @@
-"""One piece in the making: its grammar, its rules, its dice, and the notes decided so far."""
+"""One piece in the making: its grammar, its rules, its random stream, and the notes decided so far."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Take:
             push(token)
 
     def _update_sampler(self) -> None:
-        """What the grammar and the rules leave to choose from, and the dice."""
+        """What the grammar and the rules leave to choose from, and the next random number."""
         sampler = self.sampler
         if self._is_narrow:
             sampler.filters = self._filters

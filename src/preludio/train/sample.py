@@ -12,7 +12,7 @@ from preludio.render import write
 FOLDER = "samples"
 SECONDS = 12.0
 MAX_NOTES = 400  # a model that has learned nothing yet could strike keys for ever while no time passes
-SEED = 0  # always the same dice: what differs between two pieces is what was learned
+SEED = 0  # always the same: what differs between two pieces is what was learned
 
 
 def compose(out: Path, step: int) -> Path:
