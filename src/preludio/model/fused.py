@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 SOURCES = sorted(Path(__file__).parent.glob("fused_*.cpp"))
+HEADERS = sorted(Path(__file__).parent.glob("fused_*.hpp"))
 TILE = 64  # queries at a time; times are multiples of it
 FLAGS = ["-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-fopenmp"]
 OPERATORS = {torch.bfloat16: "attend", torch.float32: "attend_float32"}
@@ -82,7 +83,7 @@ def _made_of() -> str:
     cpu = Path("/proc/cpuinfo")
     flags = next((line for line in cpu.read_text().splitlines() if line.startswith("flags")), "") if cpu.is_file() else platform.processor()
     digest = hashlib.sha256("\0".join([*FLAGS, torch.__version__, flags, platform.machine()]).encode())
-    for source in SOURCES:
+    for source in [*SOURCES, *HEADERS]:
         digest.update(source.read_bytes())
     return digest.hexdigest()[:16]
 

@@ -19,11 +19,12 @@
 #include <tuple>
 #include <vector>
 
+#include "fused_attention.hpp"
+
 namespace {
 
 using at::BFloat16;
 using Half16 = uint16_t;  // the bits of a bfloat16
-constexpr int64_t kQueries = 64;
 
 inline float widened(Half16 x) {
   uint32_t bits = uint32_t(x) << 16;
@@ -36,22 +37,6 @@ inline Half16 rounded(float f) {  // to nearest, ties to even; no NaN arrives he
   uint32_t bits;
   std::memcpy(&bits, &f, 4);
   return Half16((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
-inline float exp_below_zero(float x) {  // e^x for x <= 0, relative error under 3e-6: 2^i times a polynomial on [-0.5, 0.5]
-  float y = std::max(x * 1.44269504f, -126.0f);
-  float i = std::nearbyint(y);
-  float f = y - i;
-  float p = 1.3333558e-3f;
-  p = p * f + 9.6181291e-3f;
-  p = p * f + 5.5504109e-2f;
-  p = p * f + 2.4022651e-1f;
-  p = p * f + 6.9314718e-1f;
-  p = p * f + 1.0f;
-  int32_t bits = (int32_t(i) + 127) << 23;
-  float scale;
-  std::memcpy(&scale, &bits, 4);
-  return p * scale;
 }
 
 // C (rows x columns) = or += A (rows x inner) B, with B in pairs of rows: B[k / 2][column][k % 2].
@@ -92,13 +77,6 @@ void transpose(const Half16* in, int64_t ld, int64_t rows, int64_t columns, Half
   for (int64_t r = 0; r < rows; r++)
     for (int64_t c = 0; c < columns; c++) out[c * rows + r] = in[r * ld + c];
 }
-
-struct Shape {
-  int64_t batch, time, heads, d, groups;
-  int64_t row() const { return 3 * heads * d; }
-  int64_t width() const { return time + kQueries; }  // the distances time - 1 ... 0, then zeros that skewing moves behind the mask
-  float scale() const { return 1.0f / std::sqrt(float(d)); }
-};
 
 Shape shape_of(const at::Tensor& qkv, const at::Tensor& relative) {
   Shape s{qkv.size(0), qkv.size(1), qkv.size(3), qkv.size(4), relative.size(0)};

@@ -15,12 +15,12 @@
 #include <tuple>
 #include <vector>
 
+#include "fused_attention.hpp"
+
 extern "C" void sgemm_(const char* trans_a, const char* trans_b, const int* m, const int* n, const int* k, const float* alpha, const float* a,
                        const int* ld_a, const float* b, const int* ld_b, const float* beta, float* c, const int* ld_c);  // PyTorch's own BLAS
 
 namespace {
-
-constexpr int64_t kQueries = 64;
 
 // Column-major C (m x n) = beta C + op(A) op(B).
 void gemm(char trans_a, char trans_b, int m, int n, int k, const float* a, int ld_a, const float* b, int ld_b, float beta, float* c, int ld_c) {
@@ -45,29 +45,6 @@ void product_of_transposed(int64_t rows, int64_t columns, int64_t inner, const f
                            float* c, int64_t ld_c) {
   gemm('N', 'T', columns, rows, inner, b, ld_b, a, ld_a, beta, c, ld_c);
 }
-
-inline float exp_below_zero(float x) {  // e^x for x <= 0, relative error under 3e-6: 2^i times a polynomial on [-0.5, 0.5]
-  float y = std::max(x * 1.44269504f, -126.0f);
-  float i = std::nearbyint(y);
-  float f = y - i;
-  float p = 1.3333558e-3f;
-  p = p * f + 9.6181291e-3f;
-  p = p * f + 5.5504109e-2f;
-  p = p * f + 2.4022651e-1f;
-  p = p * f + 6.9314718e-1f;
-  p = p * f + 1.0f;
-  int32_t bits = (int32_t(i) + 127) << 23;
-  float scale;
-  std::memcpy(&scale, &bits, 4);
-  return p * scale;
-}
-
-struct Shape {
-  int64_t batch, time, heads, d, groups;
-  int64_t row() const { return 3 * heads * d; }
-  int64_t width() const { return time + kQueries; }  // the distances time - 1 ... 0, then zeros that skewing moves behind the mask
-  float scale() const { return 1.0f / std::sqrt(float(d)); }
-};
 
 Shape shape_of(const at::Tensor& qkv, const at::Tensor& relative) {
   Shape s{qkv.size(0), qkv.size(1), qkv.size(3), qkv.size(4), relative.size(0)};
