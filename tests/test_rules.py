@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 
 import numpy as np
@@ -64,8 +65,8 @@ def at_the_keyboard(*tokens: int) -> set[int]:
     for token in tokens:
         grammar.push(token)
         strings.push(token)
-    left = apply_rules(grammar.allowed_set, [KeyRange(), strings])
-    assert left == apply_rules(grammar.allowed_set, [KeyRange(), MaximumNoteLength(grammar)])  # as if it had just come to listen
+    left = apply_rules(grammar.allowed_set, [KeyRange(grammar), strings])
+    assert left == apply_rules(grammar.allowed_set, [KeyRange(grammar), MaximumNoteLength(grammar)])  # as if it had just come to listen
     return set(np.flatnonzero(as_mask(left)).tolist())
 
 
@@ -281,8 +282,8 @@ def test_a_mask_is_never_left_empty(ids: list[int], repeats: int) -> None:
 @given(canonical_ids(min_notes=1))
 def test_a_rule_misses_nothing_by_hearing_only_what_concerns_it(ids: list[int]) -> None:
     grammar = Grammar()
-    told_all: list[SamplingRule] = [KeyRange(), MaximumNoteLength(grammar), *degeneration_guards(), Ending(grammar, seconds=1.0)]
-    told: list[SamplingRule] = [KeyRange(), MaximumNoteLength(grammar), *degeneration_guards(), Ending(grammar, seconds=1.0)]
+    told_all: list[SamplingRule] = [KeyRange(grammar), MaximumNoteLength(grammar), *degeneration_guards(), Ending(grammar, seconds=1.0)]
+    told: list[SamplingRule] = [KeyRange(grammar), MaximumNoteLength(grammar), *degeneration_guards(), Ending(grammar, seconds=1.0)]
     concerned = push_functions(grammar, told)
     for token in ids:
         for push in concerned[token]:
@@ -290,3 +291,26 @@ def test_a_rule_misses_nothing_by_hearing_only_what_concerns_it(ids: list[int]) 
         for rule in told_all:
             rule.push(token)
         assert [rule.forbidden for rule in told] == [rule.forbidden for rule in told_all]
+
+
+@given(st.lists(st.integers(21, 108), min_size=1, max_size=6, unique=True).map(sorted), st.booleans())
+def test_no_key_beyond_the_piano_is_ever_the_only_choice(pitches: list[int], with_highest: bool) -> None:
+    """After the highest key and a velocity only keys beyond the piano were left, so the rule was passed over: pitches of 110 to 126 came out."""
+    grammar = Grammar()
+    rule = KeyRange(grammar)
+
+    def push(token: int) -> None:
+        grammar.push(token)
+        rule.push(token)
+
+    push(VELOCITY + 10)
+    for pitch in sorted({*pitches, *([108] if with_highest else [])}):
+        push(NOTE_ON + pitch)
+        left = grammar.allowed_set & ~rule.forbidden
+        assert left and not left & rule.BEYOND
+        for velocity in (token for token in range(VELOCITY, PAD) if left >> token & 1):
+            after = copy.deepcopy(grammar)
+            after.push(velocity)
+            assert after.allowed_set & rule.KEYS
+    push(TIME_SHIFT)
+    assert rule.forbidden == rule.BEYOND

@@ -125,14 +125,21 @@ class Ending:
 
 
 class KeyRange:
-    """A piano has 88."""
+    """A piano has 88 keys. A velocity is forbidden too where no key of them may follow it: in one step, keys are struck by rising pitch."""
 
     LOWEST, HIGHEST = 21, 108
-    listens_to: IdSet = 0
-    forbidden: IdSet = NOTE_ON_IDS ^ id_range(NOTE_ON + LOWEST, NOTE_ON + HIGHEST + 1)
+    KEYS: IdSet = id_range(NOTE_ON + LOWEST, NOTE_ON + HIGHEST + 1)
+    BEYOND: IdSet = NOTE_ON_IDS ^ KEYS
+    listens_to = NOTE_ON_IDS | NOTE_OFF_IDS | TIME_SHIFT_IDS
+
+    def __init__(self, grammar: Grammar) -> None:
+        """The grammar is told of each event before this rule."""
+        self._grammar = grammar
+        self.forbidden: IdSet = self.BEYOND
 
     def push(self, token: int) -> None:
-        """No event changes them."""
+        closed = token < NOTE_OFF and not self._grammar.allowed_set & self.KEYS
+        self.forbidden = self.BEYOND | VELOCITY_IDS if closed else self.BEYOND
 
 
 class MaximumNoteLength:

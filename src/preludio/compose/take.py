@@ -39,7 +39,7 @@ class Take:
         )  # how the id that comes next is drawn from its logits; it holds until that is pushed
         self._grammar = Grammar()
         self._guards = degeneration_guards()
-        self._rules: list[SamplingRule] = [KeyRange(), MaximumNoteLength(self._grammar), *self._guards]
+        self._rules: list[SamplingRule] = [KeyRange(self._grammar), MaximumNoteLength(self._grammar), *self._guards]
         self._push_functions = push_functions(self._grammar, self._rules)
         self._onsets: dict[int, tuple[int, int]] = {}  # pitch -> (onset_ms, velocity) of what sounds
         for token in prompt.context[prompt.context != START].tolist():
