@@ -295,7 +295,7 @@ def test_a_rule_misses_nothing_by_hearing_only_what_concerns_it(ids: list[int]) 
 
 @given(st.lists(st.integers(21, 108), min_size=1, max_size=6, unique=True).map(sorted), st.booleans())
 def test_no_key_beyond_the_piano_is_ever_the_only_choice(pitches: list[int], with_highest: bool) -> None:
-    """After the highest key and a velocity only keys beyond the piano were left, and the rule was passed over: pitches over 108 came out."""
+    """Behind the highest key and a velocity only keys beyond the piano were left, and the rule was passed over: 110 to 126 came out."""
     grammar = Grammar()
     rule = KeyRange(grammar)
 
