@@ -23,8 +23,8 @@ def test_a_second_window_shows_what_is_composed_as_it_comes(visit: Open, server:
     first.click("#compose")  # now Stop
     until(first, "!preludio.composing.on && preludio.piece.version")
     until(second, "!preludio.liveUpdates.on && preludio.player.frontierMs === Infinity")
-    until(second, "document.getElementById('status').textContent.includes('Broken off')")
-    until(first, "!preludio.piece.composing && document.getElementById('status').textContent.includes('Broken off')")
+    until(second, "document.getElementById('status').textContent.includes('Stopped at')")
+    until(first, "!preludio.piece.composing && document.getElementById('status').textContent.includes('Stopped at')")
     assert sorted(shown(second)) == sorted(shown(first)) == sorted(stored(server, second))
 
 

@@ -115,7 +115,7 @@ def test_the_model_is_chosen_with_its_licence_which_is_said_beside_the_files(vis
     assert "CC BY-NC-SA 4.0" in page.inner_text("#model-text")
     set_length(page, 0)
     composed(page)
-    assert server.get(f"/api/pieces/{page.evaluate('() => preludio.piece.id')}")["version"]["wishes"]["model"] == "small"
+    assert server.get(f"/api/pieces/{page.evaluate('() => preludio.piece.id')}")["version"]["options"]["model"] == "small"
     page.click("#download summary")
     assert "“small”. Licence of its weights: CC BY-NC-SA 4.0." in page.inner_text("#licence")
     assert "Salamander" in page.inner_text("#licence")
