@@ -295,6 +295,12 @@ def test_a_pedal_changed_within_a_tick_or_a_millisecond_damps(change: str, divis
     assert warning == ""
 
 
+def test_all_sound_off_ends_a_note_from_before_the_bank_of_drums() -> None:
+    """The controller was left out with the drums that the channel had by then, and the note rang to the end of the track."""
+    data = smf(f"00 90 3c 40  0a b0 00 78  00 b0 78 00  83 60 b1 40 00 {END}")
+    assert read(data)[0].notes["offset_ms"].tolist() == [10]
+
+
 def test_a_channel_with_a_bank_of_drums_is_left_out_as_channel_10() -> None:
     """General MIDI Level 2 (bank 120) and XG (127) put drums on any channel; they became piano notes."""
     drums = "00 91 24 40  0a 81 24 00"

@@ -149,8 +149,9 @@ def _simultaneous(tracks: Sequence[Track], file: MidiFile) -> Performance:
     if clipped:
         file.repaired("bytes", f"{count(clipped, 'data byte')} over 127 taken as 127", clipped)
     events = [track.events for track in tracks]
-    piano, controls = without_percussion(events, controls_of(events), file)
-    notes = without_muted(_all_paired(piano, tracks, controls, file), controls, file)
+    all_controls = controls_of(events)
+    piano, controls = without_percussion(events, all_controls, file)
+    notes = without_muted(_all_paired(piano, tracks, all_controls, file), controls, file)
     report_instruments(notes, controls, file)
     report_other_pedals(controls, file)
     pedals = pedal(controls, max(int(notes.offset.max(initial=0)), *(track.end_tick for track in tracks)))
@@ -158,7 +159,7 @@ def _simultaneous(tracks: Sequence[Track], file: MidiFile) -> Performance:
 
 
 def _all_paired(piano: Sequence[MidiEvents], tracks: Sequence[Track], controls: MidiEvents, file: MidiFile) -> Notes:
-    silenced = silenced_at(controls)
+    silenced = silenced_at(controls)  # of percussion too: a note may sound from before the bank of drums was chosen
     parts = [pair_notes(events, track.end_tick, silenced) for events, track in zip(piano, tracks, strict=True)]
     n_restruck, n_doubled = sum(part.n_restruck for part in parts), sum(part.n_doubled for part in parts)
     if n_restruck:
