@@ -43,7 +43,7 @@ export class Downloads {
     const versions = new Map((piece.history ?? []).map((version) => [version.id, version]));
     const names = new Set();
     for (let version = versions.get(piece.head); version; version = versions.get(version.parent)) {
-      if (version.kind === "compose" || version.kind === "again") names.add(version.wishes?.model ?? "");
+      if (version.kind === "compose" || version.kind === "again") names.add(version.options?.model ?? "");
       else if (version.kind === "duet") names.add("");
     }
     return [...names].map((name) => this.models.licence(name));

@@ -117,7 +117,7 @@ export class LiveUpdates {
     const rows = takes.length ? takes.flatMap((take) => take.notes) : piece.version.notes;
     const version = takes[0] ?? piece.version;
     this.fromMs = version.from_ms;
-    this.seconds = version.wishes?.seconds;
+    this.seconds = version.options?.seconds;
     this.done = null;
     this.seen = takes.length ? takes.map((take) => new Set(take.notes.map(String))) : [new Set(rows.map(String))];
     studio.show(piece, { keepPlace: true });
